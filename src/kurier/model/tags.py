@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tag codec: how Neutron's resources say whose they are.
+
+A tag has at most 60 characters, the limit of clouds older than Neutron 2023.2. One mapping, that
+is, one engine network of one environment, is one tag, so that it appears and goes at once::
+
+    kurier:<environment, 8 hex digits>:<engine network id>
+
+where an id of 64 hexadecimal digits is written as 43 characters of URL-safe base64 (RFC 4648) and
+any other id (Swarm's have 25 characters) as it is. Beside it stand the tags that
+kuryr-libnetwork's users look for: ``kuryr.net.uuid.lh:<first 32 characters>`` and
+``kuryr.net.uuid.uh:<last 32>`` (of a 25-character id: ``lh`` alone, as kuryr-libnetwork does).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+
+from kurier.model.ids import DockerNetworkId, EndpointId, EnvironmentId, PoolId
+
+LIMIT = 60
+MADE = "kurier.made"
+"""On a network, subnet or security group that Kurier made (in whichever environment)."""
+KURYR_LH = "kuryr.net.uuid.lh:"
+KURYR_UH = "kuryr.net.uuid.uh:"
+KURYR_EXISTING = "kuryr.net.existing"
+KURYR_SUBNET_POOL_EXISTING = "kuryr.subnetpool.existing"
+KURYR_PORT_EXISTING = "kuryr.port.existing"
+LEASED = "kurier.role:leased"
+RESERVED = "kurier.role:reserved"
+"""On a port that only keeps an --aux-address out of an existing subnet's pool."""
+_MAPPING = re.compile(r"kurier:([0-9a-f]{8}):([0-9A-Za-z_-]{1,43})\Z")
+_HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mapping:
+    """One engine network of one environment, as a tag tells it."""
+
+    environment: str
+    """The environment's mark, not its full id."""
+    network: DockerNetworkId
+
+
+def environment_mark(environment: EnvironmentId) -> str:
+    """Eight hexadecimal digits that stand for an environment in tags."""
+    return hashlib.sha256(environment.encode()).hexdigest()[:8]
+
+
+def mapping_tag(mapping: Mapping) -> str:
+    """The tag of a mapping; at most 60 characters."""
+    return f"kurier:{mapping.environment}:{_pack(mapping.network)}"
+
+
+def parse_mapping(tag: str) -> Mapping | None:
+    """The mapping that a tag tells, or None where the tag tells none."""
+    found = _MAPPING.match(tag)
+    if not found:
+        return None
+    network = _unpack(found[2])
+    return Mapping(found[1], network) if network else None
+
+
+def mappings(tags: frozenset[str]) -> frozenset[Mapping]:
+    """Every mapping among a network's tags."""
+    return frozenset(found for found in map(parse_mapping, tags) if found)
+
+
+def halves(whole: str) -> tuple[str, ...]:
+    """An id cut after 32 characters, as kuryr-libnetwork's tags carry it."""
+    return (whole[:32], whole[32:64]) if len(whole) > 32 else (whole,)
+
+
+def kuryr_network_tags(network: DockerNetworkId) -> tuple[str, ...]:
+    """The tags under which kuryr-libnetwork's users find a Docker network."""
+    return tuple(
+        prefix + half
+        for prefix, half in zip((KURYR_LH, KURYR_UH), halves(network), strict=False)
+    )
+
+
+def network_tags(mapping: Mapping, *, existing: bool) -> tuple[str, ...]:
+    """All tags that one mapping puts on a Neutron network; exactly these go when it ends."""
+    own = (mapping_tag(mapping), *kuryr_network_tags(mapping.network))
+    return (*own, existing_network_tag(mapping.network)) if existing else own
+
+
+def attribute_tag(network: DockerNetworkId, key: str, value: str = "") -> str:
+    """An attribute of one engine network that a host without its ledger needs again.
+
+    Keys: ``sg`` and ``qos`` (ids), ``ps`` (port security, ``0`` or ``1``), ``internal``, ``gws``.
+    """
+    return f"kurier.{key}:{network[:8]}" + (f":{value}" if value else "")
+
+
+def attribute_values(tags: frozenset[str], network: DockerNetworkId, key: str) -> tuple[str, ...]:
+    """The values of an attribute, in order; an attribute without value reads as an empty one."""
+    plain = attribute_tag(network, key)
+    found = (tag for tag in tags if tag == plain or tag.startswith(plain + ":"))
+    return tuple(sorted(tag[len(plain) + 1 :] for tag in found))
+
+
+def existing_network_tag(network: DockerNetworkId) -> str:
+    """Marks a network as somebody else's, for the one engine network that adopted it."""
+    return f"{KURYR_EXISTING}:{network[:12]}"
+
+
+def kuryr_networks(tags: frozenset[str]) -> bool:
+    """Whether any engine network is tagged in kuryr-libnetwork's way."""
+    return any(tag.startswith(KURYR_LH) for tag in tags)
+
+
+def is_existing(tags: frozenset[str]) -> bool:
+    """Whether a network was somebody else's before an engine network adopted it.
+
+    Kurier marks what it made; a network of kuryr-libnetwork's own making carries its id tags and
+    no mark of existing.
+    """
+    if MADE in tags:
+        return False
+    adopted = any(tag.startswith(KURYR_EXISTING) for tag in tags)
+    return adopted or not kuryr_networks(tags)
+
+
+def pool_tag(pool: PoolId) -> str:
+    """Ties a subnet to one RequestPool."""
+    return f"kurier.pool:{pool}"
+
+
+def parse_pool(tag: str) -> PoolId | None:
+    """The pool id that a subnet's tag tells, or None."""
+    prefix, found, rest = tag.partition("kurier.pool:")
+    return PoolId(rest) if found and not prefix and rest else None
+
+
+def environment_tag(environment: EnvironmentId) -> str:
+    """On every port (and group) of an environment."""
+    return f"kurier.env:{environment_mark(environment)}"
+
+
+def host_tag(host: str) -> str:
+    """On every port of a host; a name too long for a tag is told by its hash."""
+    plain = f"kurier.host:{host}"
+    if len(plain) <= LIMIT and not set(host) & set(",/"):
+        return plain
+    return f"kurier.host:sha256-{hashlib.sha256(host.encode()).hexdigest()[:40]}"
+
+
+def endpoint_tags(endpoint: EndpointId) -> tuple[str, ...]:
+    """The two halves of an endpoint's id, as kuryr-libnetwork tags its ports."""
+    return halves(endpoint)
+
+
+def _pack(network: DockerNetworkId) -> str:
+    if _HEX64.match(network):
+        return base64.urlsafe_b64encode(bytes.fromhex(network)).decode().rstrip("=")
+    return network
+
+
+def _unpack(text: str) -> DockerNetworkId | None:
+    if len(text) != 43:
+        return DockerNetworkId(text)
+    try:
+        return DockerNetworkId(base64.urlsafe_b64decode(text + "=").hex())
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the service needs of the world, as narrow protocols that the other rooms fulfil.
+
+Every method that fails raises :class:`kurier.model.errors.KurierError` and nothing else, with the
+code named in its docstring. Deletes of what is gone succeed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from kurier.model.ids import (
+    DockerNetworkId,
+    EndpointId,
+    IPAddress,
+    IPNetwork,
+    LeaseId,
+    NetworkId,
+    PoolId,
+    PortId,
+    QosPolicyId,
+    SecurityGroupId,
+    SubnetId,
+    SubnetPoolId,
+)
+from kurier.model.neutron import (
+    Capabilities,
+    Kind,
+    Network,
+    NetworkSpec,
+    Port,
+    PortChange,
+    PortFilter,
+    PortSpec,
+    Rule,
+    SecurityGroup,
+    Subnet,
+    SubnetPool,
+    SubnetSpec,
+)
+from kurier.model.records import Job, LeaseRecord, NetworkRecord, PoolRecord
+from kurier.model.wiring import Plug, Plugged, SwitchFacts
+
+
+class Cloud(Protocol):
+    """Neutron. Every call may raise CREDENTIALS, CLOUD_AWAY, CLOUD_ERROR or POLICY besides the
+    codes named below; lists are complete (all pages) or an error, never partial."""
+
+    async def capabilities(self) -> Capabilities: ...
+
+    async def network(self, network_id: NetworkId) -> Network:
+        """One network; NOT_FOUND."""
+
+    async def networks(
+        self, *, name: str | None = None, tags: Sequence[str] = ()
+    ) -> list[Network]: ...
+
+    async def create_network(self, spec: NetworkSpec) -> Network:
+        """QUOTA."""
+
+    async def rename_network(self, network_id: NetworkId, name: str, description: str) -> Network:
+        """NOT_FOUND."""
+
+    async def delete_network(self, network_id: NetworkId, revision: int | None = None) -> None:
+        """IN_USE where ports are left; CHANGED where `revision` no longer holds (If-Match)."""
+
+    async def subnet(self, subnet_id: SubnetId) -> Subnet:
+        """NOT_FOUND."""
+
+    async def subnets(
+        self,
+        *,
+        network_id: NetworkId | None = None,
+        name: str | None = None,
+        cidr: IPNetwork | None = None,
+        subnet_pool_id: SubnetPoolId | None = None,
+        tags: Sequence[str] = (),
+    ) -> list[Subnet]: ...
+
+    async def create_subnet(self, spec: SubnetSpec) -> Subnet:
+        """QUOTA, CONFLICT (overlap), EXHAUSTED (subnet pool), BAD_REQUEST."""
+
+    async def set_subnet_gateway(self, subnet_id: SubnetId, gateway: IPAddress | None) -> Subnet:
+        """Gives a subnet another gateway, or none. NOT_FOUND, CONFLICT."""
+
+    async def delete_subnet(self, subnet_id: SubnetId) -> None:
+        """IN_USE."""
+
+    async def subnet_pool(self, pool_id: SubnetPoolId) -> SubnetPool:
+        """NOT_FOUND."""
+
+    async def subnet_pools(
+        self,
+        *,
+        name: str | None = None,
+        default: bool | None = None,
+        ip_version: int | None = None,
+    ) -> list[SubnetPool]: ...
+
+    async def delete_subnet_pool(self, pool_id: SubnetPoolId) -> None:
+        """IN_USE."""
+
+    async def port(self, port_id: PortId) -> Port:
+        """NOT_FOUND."""
+
+    async def ports(self, which: PortFilter) -> list[Port]: ...
+
+    async def create_port(self, spec: PortSpec) -> Port:
+        """One write where the cloud takes tags on create, else a second for the tags.
+
+        ADDRESS_IN_USE, ADDRESS_INVALID, EXHAUSTED (no address left), QUOTA, NOT_FOUND,
+        POLICY (names the policy), BINDING_FAILED is judged by the caller from `vif_type`.
+        Where the tags fail after the create, the port is deleted again before the error leaves.
+        """
+
+    async def update_port(self, port_id: PortId, change: PortChange) -> Port:
+        """NOT_FOUND, ADDRESS_IN_USE, ADDRESS_INVALID."""
+
+    async def delete_port(self, port_id: PortId) -> None: ...
+
+    async def add_tag(self, kind: Kind, resource_id: str, tag: str) -> None:
+        """NOT_FOUND. Adding a tag that is there succeeds."""
+
+    async def remove_tag(self, kind: Kind, resource_id: str, tag: str) -> None:
+        """A tag or resource that is gone counts as removed."""
+
+    async def security_groups(
+        self, *, name: str | None = None, tags: Sequence[str] = ()
+    ) -> list[SecurityGroup]: ...
+
+    async def security_group(self, group_id: SecurityGroupId) -> SecurityGroup:
+        """NOT_FOUND."""
+
+    async def create_security_group(
+        self, name: str, description: str, rules: Sequence[Rule], tags: Sequence[str]
+    ) -> SecurityGroup:
+        """A group with exactly these ingress rules and no egress rule of its own; QUOTA.
+
+        Undone as a whole where any step fails.
+        """
+
+    async def delete_security_group(self, group_id: SecurityGroupId) -> None:
+        """IN_USE where ports wear it."""
+
+    async def qos_policies(self, name: str) -> list[QosPolicyId]: ...
+
+    async def qos_policy(self, policy_id: QosPolicyId) -> QosPolicyId:
+        """NOT_FOUND."""
+
+
+class Datapath(Protocol):
+    """This host's wiring. Every call may raise SWITCH_AWAY or SWITCH_ERROR."""
+
+    async def facts(self) -> SwitchFacts: ...
+
+    async def plug(self, plug: Plug) -> None:
+        """Makes the veth pair and plugs it, or leaves nothing behind. Repeating it is harmless."""
+
+    async def unplug(self, device: str) -> None:
+        """Takes the port out of the switch and deletes the pair. What is gone is gone."""
+
+    async def wait_wired(self, device: str, timeout: float) -> bool:
+        """Waits (seconds) for the switch's own word that the port is wired; False on time-out.
+
+        With the ML2/OVS agent the word is the local VLAN tag on the Port row.
+        """
+
+    async def device_present(self, device: str) -> bool:
+        """Whether the kernel has this link in the host's namespace."""
+
+    async def plugged(self) -> list[Plugged]:
+        """Every port in the integration bridge that carries Kurier's mark."""
+
+
+class Ledger(Protocol):
+    """This host's durable record. Synchronous: a write takes well under a millisecond.
+
+    Outside :meth:`transaction` each write is a transaction of its own; what a method wrote is on
+    disk when it, or the outermost transaction, returns.
+    """
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    def meta(self, key: str) -> str | None: ...
+    def set_meta(self, key: str, value: str) -> None: ...
+
+    def pool(self, pool_id: PoolId) -> PoolRecord | None: ...
+    def pools(self) -> list[PoolRecord]: ...
+    def put_pool(self, pool: PoolRecord) -> None: ...
+    def drop_pool(self, pool_id: PoolId) -> None: ...
+
+    def network(self, network_id: DockerNetworkId) -> NetworkRecord | None: ...
+    def networks(self) -> list[NetworkRecord]: ...
+    def put_network(self, network: NetworkRecord) -> None: ...
+    def drop_network(self, network_id: DockerNetworkId) -> None: ...
+
+    def lease(self, lease_id: LeaseId) -> LeaseRecord | None: ...
+    def lease_of_endpoint(self, endpoint_id: EndpointId) -> LeaseRecord | None: ...
+    def leases(self, network_id: DockerNetworkId | None = None) -> list[LeaseRecord]: ...
+    def put_lease(self, lease: LeaseRecord) -> None: ...
+    def drop_lease(self, lease_id: LeaseId) -> None: ...
+
+    def put_job(self, job: Job) -> None:
+        """Adds a job, or replaces the one with the same kind and key."""
+
+    def jobs(self) -> list[Job]: ...
+    def job(self, kind: str, key: str) -> Job | None: ...
+    def drop_job(self, kind: str, key: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    """What the engine knows of the container behind an endpoint."""
+
+    id: str
+    name: str
+    hostname: str
+
+
+class Engine(Protocol):
+    """The container engine's own API. Never called from a handler, only in the background.
+
+    Errors are CLOUD-free: UNSUPPORTED or INTERNAL with a sentence; absence is None or empty.
+    """
+
+    async def identity(self) -> str:
+        """The engine's id."""
+
+    async def container_of(self, endpoint_id: EndpointId) -> ContainerFacts | None: ...
+
+    async def endpoints(self) -> frozenset[EndpointId]:
+        """Every endpoint of every running container; an error where the answer is not whole."""
+
+    async def networks(self) -> frozenset[DockerNetworkId]: ...
+
+
+class Clock(Protocol):
+    """Time, taken in through constructors so that tests choose it."""
+
+    def now(self) -> datetime:
+        """Aware UTC time."""
+
+    def monotonic(self) -> float:
+        """Seconds."""
+
+
+class Names(Protocol):
+    """Fresh identifiers."""
+
+    def hex(self, digits: int) -> str:
+        """So many random lower-case hexadecimal digits."""
