@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The test image: a static busybox, made here because no image registry is needed for it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import tarfile
+import threading
+from pathlib import Path
+
+from . import debs, engine
+from .commands import run, succeeds
+from .layout import Layout
+from .place import Place
+
+IMAGE = "kurier/busybox:1"
+_FOLDERS = ("bin", "etc", "proc", "sys", "dev", "run", "root", "tmp", "var", "www")
+_FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "etc/group": "root:x:0:\nnobody:x:65534:\n",
+    "etc/nsswitch.conf": "hosts: files dns\n",
+    "www/index.html": "hello from a container\n",
+}
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_fetch_lock = threading.Lock()
+
+
+def busybox(layout: Layout) -> Path:
+    """A static busybox, from Debian's package, not installed. Raises `CloudError`."""
+    with _fetch_lock:
+        folder = debs.unpack(
+            layout, ("busybox-static",), debs.machine_suite(), layout.downloads / "busybox"
+        )
+    found = next(
+        (path for path in (folder / "bin/busybox", folder / "usr/bin/busybox") if path.exists()),
+        None,
+    )
+    return found or folder / "bin/busybox"
+
+
+def load(place: Place) -> str:
+    """Make the image known to this host's engine. Raises `CloudError`."""
+    if succeeds([*engine.docker(place), "image", "inspect", IMAGE]):
+        return "there already"
+    run(
+        [*engine.docker(place), "load"],
+        what=f"Loading {IMAGE}",
+        stdin=image_archive(root_archive(busybox(place.layout))),
+    )
+    return "loaded"
+
+
+def image_archive(layer: bytes) -> bytes:
+    """An archive for `docker load` with one layer (Docker Image Specification v1.2)."""
+    # StopSignal: a busybox program that is PID 1 ignores SIGTERM, so that every stop would last
+    # Docker's ten seconds.
+    configuration = json.dumps(
+        {
+            "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+            "os": "linux",
+            "created": "1970-01-01T00:00:00Z",
+            "config": {
+                "Cmd": ["/bin/sleep", "infinity"],
+                "Env": ["PATH=/bin"],
+                "WorkingDir": "/",
+                "StopSignal": "SIGKILL",
+            },
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()],
+            },
+        }
+    ).encode()
+    config_name = hashlib.sha256(configuration).hexdigest() + ".json"
+    manifest = json.dumps(
+        [{"Config": config_name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
+    ).encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in (
+            (config_name, configuration),
+            ("layer.tar", layer),
+            ("manifest.json", manifest),
+        ):
+            _add_file(tar, name, content)
+    return buffer.getvalue()
+
+
+def root_archive(program: Path) -> bytes:
+    """The image's root file system as a tar archive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in _FOLDERS:
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+            tar.addfile(entry)
+        tar.add(program, "bin/busybox")
+        for applet in run([str(program), "--list"]).split():
+            if applet != "busybox":
+                link = tarfile.TarInfo(f"bin/{applet}")
+                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(link)
+        for name, text in _FILES.items():
+            _add_file(tar, name, text.encode())
+    return buffer.getvalue()
+
+
+def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), 0o644
+    tar.addfile(entry, io.BytesIO(content))

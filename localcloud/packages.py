@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian packages: installed only where a command is missing, without starting any service.
+
+Packages that are only read from (another suite's engines, a guest's kernel) are downloaded with
+a private apt configuration and unpacked below the state folder; see `localcloud.debs`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .commands import attempt, run, succeeds
+
+POLICY_FILE = Path("/usr/sbin/policy-rc.d")
+_POLICY_MARK = "# kurier-cloud: no service is started while packages are installed"
+_POLICY_TEXT = f"#!/bin/sh\n{_POLICY_MARK}\nexit 101\n"
+_apt_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A command, the package that brings it and the units that package would start at boot."""
+
+    command: str
+    package: str
+    units: tuple[str, ...] = ()
+
+
+BASE = (
+    Requirement("mariadbd", "mariadb-server-core"),
+    Requirement("my_print_defaults", "mariadb-client-core"),
+    Requirement(
+        "ovs-vswitchd",
+        "openvswitch-switch",
+        ("openvswitch-switch.service", "ovs-vswitchd.service", "ovsdb-server.service"),
+    ),
+    Requirement(
+        "ovn-northd",
+        "ovn-central",
+        (
+            "ovn-central.service",
+            "ovn-northd.service",
+            "ovn-ovsdb-server-nb.service",
+            "ovn-ovsdb-server-sb.service",
+        ),
+    ),
+    Requirement("ovn-controller", "ovn-host", ("ovn-host.service", "ovn-controller.service")),
+    Requirement("ip", "iproute2"),
+    Requirement("ethtool", "ethtool"),
+    Requirement("iptables", "iptables"),
+    Requirement("nsenter", "util-linux"),
+)
+ENGINE = (
+    Requirement("dockerd", "docker.io", ("docker.service", "docker.socket", "containerd.service")),
+)
+GUEST = (Requirement("qemu-system-x86_64", "qemu-system-x86"), Requirement("cpio", "cpio"))
+
+
+def find(command: str) -> str | None:
+    """The path of a command, also where root's PATH lacks the sbin folders."""
+    return shutil.which(command) or shutil.which(command, path="/usr/sbin:/sbin:/usr/bin:/bin")
+
+
+def ensure(requirements: tuple[Requirement, ...], log: Path) -> str:
+    """Install what is missing and return a word for it. Raises `CloudError`."""
+    with _apt_lock:
+        missing = [need for need in requirements if find(need.command) is None]
+        packages = [need.package for need in missing]
+        if find("python3") and not succeeds(["/usr/bin/python3", "-c", "import ensurepip, venv"]):
+            packages.append("python3-venv")
+        if not packages:
+            return "there already"
+        install(packages, log)
+        _disable([unit for need in missing for unit in need.units])
+        return f"{len(packages)} installed"
+
+
+def install(packages: list[str], log: Path) -> None:
+    """`apt-get update` and `install`, services left alone. Raises `CloudError`."""
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update"], what="apt-get update", env=quiet, log=log)
+    with services_held():
+        run(
+            [
+                "apt-get",
+                "install",
+                "-y",
+                "--no-install-recommends",
+                "-o",
+                "DPkg::Lock::Timeout=300",
+                *packages,
+            ],
+            what="Installing " + " ".join(packages),
+            env=quiet,
+            log=log,
+            seconds=1800,
+        )
+
+
+@contextlib.contextmanager
+def services_held() -> Iterator[None]:
+    """While inside, invoke-rc.d starts nothing (policy-rc.d, Debian Policy 9.3.3.1)."""
+    former = POLICY_FILE.read_text() if POLICY_FILE.exists() else None
+    if former is not None and _POLICY_MARK in former:
+        former = None  # Left by an earlier run that was killed.
+    mode = POLICY_FILE.stat().st_mode & 0o777 if former is not None else 0o755
+    POLICY_FILE.write_text(_POLICY_TEXT)
+    POLICY_FILE.chmod(0o755)
+    try:
+        yield
+    finally:
+        if former is None:
+            POLICY_FILE.unlink(missing_ok=True)
+        else:
+            POLICY_FILE.write_text(former)
+            POLICY_FILE.chmod(mode)
+
+
+def _disable(units: list[str]) -> None:
+    """Keep the freshly installed packages' services from starting at the next boot."""
+    if not units or find("systemctl") is None:
+        return
+    known = [
+        unit
+        for unit in units
+        if any(
+            (Path(folder) / unit).exists()
+            for folder in ("/lib/systemd/system", "/usr/lib/systemd/system")
+        )
+    ]
+    if known:
+        attempt(["systemctl", "disable", *known])

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Long-running processes, recorded so that only what was started here is ever stopped.
+
+A record holds the pid, the start time from `/proc/PID/stat` and the machine's boot id: a pid
+that was given to another process, or is from before a reboot, is never signalled. Each daemon
+leads a session of its own, so what it leaves behind when killed is found by its session id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import CloudError
+
+POLL_SECONDS = 0.05
+
+# Started by an intermediate process that ends at once, the daemon belongs to init, which reaps it:
+# no zombie stays below a long-lived caller such as a test run.
+_LAUNCHER = """
+import subprocess, sys
+log = open(sys.argv[1], "ab")
+print(subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                       start_new_session=True, cwd="/").pid)
+"""
+
+
+@dataclass(frozen=True)
+class ProcessStat:
+    """Of `/proc/PID/stat`: state letter, parent, session id and start time in ticks."""
+
+    state: str
+    parent: int
+    session: int
+    start: int
+
+
+def process_stat(pid: int) -> ProcessStat | None:
+    """The process's state, or None where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return ProcessStat(fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def boot_id() -> str:
+    """Names this boot of the machine: pids of another one mean nothing."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """One process of the cloud: how it is started, and where its record and log are.
+
+    `enter` is put before `argv` (namespaces to enter); `env` is added to the environment.
+    `stop_seconds` bounds the time it gets to end by itself before it is killed.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    record: Path
+    log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    enter: tuple[str, ...] = ()
+    stop_seconds: float = 15.0
+
+    def pid(self) -> int | None:
+        """The pid of the running process that was started here, else None."""
+        recorded = self._recorded()
+        if recorded is None:
+            return None
+        pid, start = recorded
+        stat = process_stat(pid)
+        alive = stat is not None and stat.start == start and stat.state not in "ZX"
+        return pid if alive else None
+
+    @property
+    def running(self) -> bool:
+        return self.pid() is not None
+
+    def start(self) -> bool:
+        """Start it unless it runs; True if it was started now."""
+        if self.running:
+            return False
+        self._kill_leftovers()
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.record.parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", _LAUNCHER, str(self.log), *self.enter, *self.argv],
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise CloudError(f"{self.name} could not be started: {done.stderr.strip()[-300:]}")
+        pid = int(done.stdout)
+        stat = process_stat(pid)
+        self.record.write_text(
+            json.dumps({"pid": pid, "start": stat.start if stat else 0, "boot": boot_id()})
+        )
+        return True
+
+    def stop(self) -> bool:
+        """Ask it to end, kill it when it does not; True if it had been running."""
+        pid = self.pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)
+            self._wait_gone(self.stop_seconds)
+        self._kill_leftovers()
+        self.record.unlink(missing_ok=True)
+        return pid is not None
+
+    def kill(self) -> None:
+        """SIGKILL, to the process alone: what a crash would leave behind is left behind."""
+        pid = self.pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            self._wait_gone(5.0)
+
+    def pause(self) -> None:
+        """SIGSTOP to every process of its session."""
+        self._signal_session(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT to every process of its session."""
+        self._signal_session(signal.SIGCONT)
+
+    def wait_ready(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait until `ready()`; raises `CloudError` if the process ends first or time is up."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.running:
+                raise CloudError(f"{self.name} ended while it was starting.", self.log)
+            if time.monotonic() > deadline:
+                raise CloudError(f"{self.name} did not answer within {seconds:.0f} s.", self.log)
+            time.sleep(POLL_SECONDS)
+
+    def _recorded(self) -> tuple[int, int] | None:
+        try:
+            values = json.loads(self.record.read_text())
+            if values["boot"] != boot_id():
+                return None
+            return int(values["pid"]), int(values["start"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _session(self) -> Iterator[int]:
+        recorded = self._recorded()
+        if recorded is None:
+            return
+        leader, start = recorded
+        stat = process_stat(leader)
+        if stat is not None and stat.start != start:
+            return  # The number was given to another process, so nothing of ours is left.
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                member = process_stat(int(entry))
+                if member is not None and member.session == leader and member.state not in "ZX":
+                    yield int(entry)
+
+    def _signal_session(self, number: signal.Signals) -> None:
+        for pid in list(self._session()):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+
+    def _kill_leftovers(self) -> None:
+        self._signal_session(signal.SIGKILL)
+        deadline = time.monotonic() + 5.0
+        while any(self._session()) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+    def _wait_gone(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self.running and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
