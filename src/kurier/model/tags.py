@@ -78,8 +78,7 @@ def halves(whole: str) -> tuple[str, ...]:
 def kuryr_network_tags(network: DockerNetworkId) -> tuple[str, ...]:
     """The tags under which kuryr-libnetwork's users find a Docker network."""
     return tuple(
-        prefix + half
-        for prefix, half in zip((KURYR_LH, KURYR_UH), halves(network), strict=False)
+        prefix + half for prefix, half in zip((KURYR_LH, KURYR_UH), halves(network), strict=False)
     )
 
 
@@ -135,6 +134,20 @@ def parse_pool(tag: str) -> PoolId | None:
     """The pool id that a subnet's tag tells, or None."""
     prefix, found, rest = tag.partition("kurier.pool:")
     return PoolId(rest) if found and not prefix and rest else None
+
+
+def serving_tag(network: DockerNetworkId, pool: PoolId) -> str:
+    """Says which engine network a subnet's pool serves, where several share the subnet."""
+    return f"kurier.for:{network[:8]}:{pool}"
+
+
+def pool_serving(tags: frozenset[str], network: DockerNetworkId) -> PoolId | None:
+    """The pool through which a subnet serves an engine network, by its tag."""
+    prefix = f"kurier.for:{network[:8]}:"
+    for tag in sorted(tags):
+        if tag.startswith(prefix):
+            return PoolId(tag.removeprefix(prefix))
+    return None
 
 
 def environment_tag(environment: EnvironmentId) -> str:

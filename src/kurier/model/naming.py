@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names that operators see in Neutron and on the host."""
+
+from __future__ import annotations
+
+import re
+
+from kurier.model.ids import DockerNetworkId, IPNetwork, LeaseId
+
+_LABEL = re.compile(r"[^a-z0-9-]+")
+
+
+def network_name(prefix: str, network: DockerNetworkId) -> str:
+    """A created network's name, as kuryr-libnetwork names its own: prefix and eight digits."""
+    return f"{prefix}{network[:8]}"
+
+
+def network_description(environment: str, network: DockerNetworkId) -> str:
+    """A created network's description: the whole key to find it by when an answer was lost."""
+    return f"Kurier: Docker network {network} of environment {environment}"
+
+
+def subnet_name(cidr: IPNetwork) -> str:
+    """A created subnet's name, as kuryr-libnetwork names its own."""
+    return f"kuryr-subnet-{cidr}"
+
+
+def port_name(lease: LeaseId) -> str:
+    """A port's name until its container is known."""
+    return f"kuryr-{lease[:8]}"
+
+
+def dns_label(hostname: str) -> str:
+    """A host name as Neutron's `dns_name` takes it (RFC 1123 label), or empty if nothing is left."""
+    label = _LABEL.sub("-", hostname.split(".")[0].lower()).strip("-")
+    return label[:63].strip("-")

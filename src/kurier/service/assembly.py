@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts an engine network together in Neutron: makes or adopts the network and its subnets, tags them.
+
+Every step is in the ledger before the next begins, so that whatever stops the making, the removal
+knows what there is to take away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from kurier.model import tags
+from kurier.model.errors import Code, KurierError, bad_request
+from kurier.model.ids import IPAddress, IPNetwork, NetworkId
+from kurier.model.naming import network_description, network_name, subnet_name
+from kurier.model.neutron import (
+    FixedIpRequest,
+    Kind,
+    Network,
+    NetworkSpec,
+    PortFilter,
+    PortSpec,
+    Subnet,
+    SubnetSpec,
+)
+from kurier.model.options import (
+    NetworkOptions,
+    NetworkReference,
+    PoolReference,
+    SubnetReference,
+)
+from kurier.model.ranges import allocation_ranges
+from kurier.model.records import NetworkRecord, NetworkState, PoolRecord, SubnetRecord
+from kurier.service.context import DEVICE_OWNER, Context
+from kurier.service.lookup import find_groups, find_network, find_pool, find_qos, find_subnet
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One range of a network to make, with all that the user said of it."""
+
+    cidr: IPNetwork
+    gateway: IPAddress | None
+    pool: PoolRecord | None
+    subnet: SubnetReference
+    subnet_pool: PoolReference
+    network: NetworkReference
+    auxiliary: tuple[IPAddress, ...] = ()
+
+    @property
+    def kept_out(self) -> tuple[IPAddress, ...]:
+        """Addresses that no container may get by chance."""
+        return (*self.auxiliary, *((self.gateway,) if self.gateway else ()))
+
+
+class Assembly:
+    """Builds networks, step by step."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._cloud = context.cloud
+
+    async def build(
+        self, record: NetworkRecord, options: NetworkOptions, parts: tuple[Part, ...]
+    ) -> NetworkRecord:
+        """Makes everything and answers with the network in use; stores each step."""
+        record = await self._with_policy(record, options)
+        mapping = tags.Mapping(await self._context.environment.mark(), record.id)
+        network = await self._existing(record, options, parts)
+        adopted = network is not None
+        if network is None:
+            network = await self._made(record, options, parts)
+        record = self._store(
+            replace(record, neutron_id=network.id, made=not adopted, mtu=network.mtu)
+        )
+        for part in parts:
+            subnet = await self._subnet(record, network, part)
+            record = self._store(replace(record, subnets=(*record.subnets, subnet)))
+            if not subnet.made:
+                record = await self._reserve(record, subnet)
+        record = await self._tag(record, network, mapping, adopted=adopted)
+        return replace(record, state=NetworkState.ACTIVE)
+
+    async def _with_policy(self, record: NetworkRecord, options: NetworkOptions) -> NetworkRecord:
+        policy = options.policy.over(self._context.settings.policy)
+        if policy.port_security is False and options.policy.security_groups:
+            raise bad_request(
+                "kurier.port_security=false takes all security groups off: leave "
+                "kurier.security_groups out, or port security on."
+            )
+        return replace(
+            record,
+            security_groups=(
+                None if policy.port_security is False else await find_groups(self._cloud, policy)
+            ),
+            qos_policy_id=await find_qos(self._cloud, policy),
+            port_security=policy.port_security,
+        )
+
+    async def _existing(
+        self, record: NetworkRecord, options: NetworkOptions, parts: tuple[Part, ...]
+    ) -> Network | None:
+        """The network that the user named, by itself or by one of its subnets."""
+        reference = options.network or next((p.network for p in parts if p.network), None)
+        if reference:
+            network = await find_network(self._cloud, reference)
+            await self._drop_held(parts)
+            return network
+        for part in parts:
+            if part.subnet:
+                subnet = await find_subnet(self._cloud, part.subnet, None, part.cidr.version)
+                return await self._cloud.network(subnet.network_id)
+        return None
+
+    async def _drop_held(self, parts: tuple[Part, ...]) -> None:
+        """A range drawn from a subnet pool goes back to it, to be made on the network named."""
+        for part in parts:
+            if part.pool is not None and part.pool.held_network is not None:
+                await self._cloud.delete_network(part.pool.held_network)
+                self._ledger.put_pool(replace(part.pool, held_network=None, subnet_id=None))
+
+    async def _made(
+        self, record: NetworkRecord, options: NetworkOptions, parts: tuple[Part, ...]
+    ) -> Network:
+        environment = await self._context.environment.require()
+        name = network_name(self._context.settings.network_prefix, record.id)
+        description = network_description(environment, record.id)
+        held = _held(parts)
+        if held is not None and options.shared is None:
+            self._store(replace(record, neutron_id=held, made=True))
+            return await self._cloud.rename_network(held, name, description)
+        await self._drop_held(parts)
+        return await self._cloud.create_network(
+            NetworkSpec(name, description, options.shared, options.policy.port_security)
+        )
+
+    async def _subnet(self, record: NetworkRecord, network: Network, part: Part) -> SubnetRecord:
+        found = await self._subnet_there(network, part)
+        if found is None:
+            made = await self._cloud.create_subnet(await self._subnet_spec(record, network, part))
+            return _subnet_record(made, part, made=True)
+        if record.made and part.pool is not None and part.pool.subnet_id == found.id:
+            if record.internal and found.gateway is not None:
+                found = await self._cloud.set_subnet_gateway(found.id, None)
+            return _subnet_record(found, part, made=True)
+        _check_existing(found, part)
+        return _subnet_record(found, part, made=False)
+
+    async def _subnet_there(self, network: Network, part: Part) -> Subnet | None:
+        if part.subnet:
+            subnet = await find_subnet(self._cloud, part.subnet, network, part.cidr.version)
+            if subnet.cidr != part.cidr:
+                raise bad_request(
+                    f"Subnet {subnet.name or subnet.id} has range {subnet.cidr}, not {part.cidr}: "
+                    f"give --subnet {subnet.cidr}."
+                )
+            return subnet
+        found = await self._cloud.subnets(network_id=network.id, cidr=part.cidr)
+        return found[0] if found else None
+
+    async def _subnet_spec(self, record: NetworkRecord, network: Network, part: Part) -> SubnetSpec:
+        pool_id = part.pool.subnet_pool_id if part.pool else None
+        if part.subnet_pool:
+            pool_id = (await find_pool(self._cloud, part.subnet_pool, part.cidr.version)).id
+        ip_range = part.pool.ip_range if part.pool else None
+        return SubnetSpec(
+            network.id,
+            subnet_name(part.cidr),
+            part.cidr.version,
+            description=f"Kurier: Docker network {record.id}",
+            cidr=part.cidr,
+            gateway=None if record.internal else part.gateway,
+            no_gateway=record.internal or part.gateway is None,
+            allocation_pools=(
+                allocation_ranges(part.cidr, ip_range, part.kept_out)
+                if ip_range is not None or part.auxiliary
+                else ()
+            ),
+            subnet_pool_id=pool_id,
+            enable_dhcp=self._context.settings.enable_dhcp,
+        )
+
+    async def _reserve(self, record: NetworkRecord, subnet: SubnetRecord) -> NetworkRecord:
+        """Keeps auxiliary addresses out of a pool that is not ours, by a port for each that no
+        port has: the subnet itself is not touched."""
+        for address in subnet.auxiliary:
+            held = PortFilter(record.neutron_id, subnet_id=subnet.id, address=address)
+            if await self._cloud.ports(held):
+                continue
+            spec = await self._reserving_spec(record, subnet, address)
+            port = await self._cloud.create_port(spec)
+            record = self._store(replace(record, reserved_ports=(*record.reserved_ports, port.id)))
+        return record
+
+    async def _reserving_spec(
+        self, record: NetworkRecord, subnet: SubnetRecord, address: IPAddress
+    ) -> PortSpec:
+        if record.neutron_id is None:
+            raise ValueError(f"network {record.id} has no Neutron network")
+        return PortSpec(
+            network_id=record.neutron_id,
+            name=f"kuryr-aux-{address}",
+            device_id=f"aux-{record.id[:32]}",
+            device_owner=DEVICE_OWNER,
+            host_id="",
+            fixed_ips=(FixedIpRequest(subnet.id, address),),
+            description=f"Kurier: --aux-address of Docker network {record.id}",
+            tags=(*await self._context.port_tags(), tags.RESERVED),
+        )
+
+    async def _tag(
+        self, record: NetworkRecord, network: Network, mapping: tags.Mapping, *, adopted: bool
+    ) -> NetworkRecord:
+        wanted = (*tags.network_tags(mapping, existing=adopted), *_attributes(record))
+        mine = tuple(tag for tag in wanted if tag not in network.tags)
+        record = self._store(replace(record, tags=mine))
+        own = () if adopted else (tags.MADE,)
+        work = [self._cloud.add_tag(Kind.NETWORK, network.id, tag) for tag in (*mine, *own)]
+        for subnet in record.subnets:
+            marks = [tags.MADE] if subnet.made else []
+            if subnet.pool_id:
+                marks += [
+                    tags.pool_tag(subnet.pool_id),
+                    tags.serving_tag(record.id, subnet.pool_id),
+                ]
+            work += [self._cloud.add_tag(Kind.SUBNET, subnet.id, tag) for tag in marks]
+        for one in work:
+            await one
+        return record
+
+    def _store(self, record: NetworkRecord) -> NetworkRecord:
+        self._ledger.put_network(record)
+        return record
+
+
+def _held(parts: tuple[Part, ...]) -> NetworkId | None:
+    """The network held for a drawn range, if one alone was drawn."""
+    held = [part.pool.held_network for part in parts if part.pool and part.pool.held_network]
+    return held[0] if len(held) == 1 else None
+
+
+def _attributes(record: NetworkRecord) -> tuple[str, ...]:
+    """What a host without its ledger must know of the network to serve it rightly."""
+    found: list[tuple[str, str]] = [("sg", group) for group in record.security_groups or ()]
+    if record.qos_policy_id:
+        found.append(("qos", record.qos_policy_id))
+    if record.port_security is not None:
+        found.append(("ps", str(int(record.port_security))))
+    plain = [("internal", record.internal), ("gws", record.gateway_service)]
+    return (
+        *(tags.attribute_tag(record.id, key, value) for key, value in found),
+        *(tags.attribute_tag(record.id, key) for key, there in plain if there),
+    )
+
+
+def _check_existing(subnet: Subnet, part: Part) -> None:
+    chosen = part.gateway is not None and part.gateway != subnet.gateway
+    if chosen and subnet.gateway is not None:
+        raise KurierError(
+            Code.BAD_REQUEST,
+            f"Subnet {subnet.name or subnet.id} has gateway {subnet.gateway}, not {part.gateway}: "
+            f"give --gateway {subnet.gateway}.",
+        )
+    ip_range = part.pool.ip_range if part.pool else None
+    if ip_range is None:
+        return
+    if any(one.start not in ip_range or one.end not in ip_range for one in subnet.allocation_pools):
+        pools = ", ".join(f"{one.start}-{one.end}" for one in subnet.allocation_pools)
+        raise KurierError(
+            Code.BAD_REQUEST,
+            f"Subnet {subnet.name or subnet.id} exists and allocates {pools}: --ip-range "
+            f"{ip_range} cannot narrow a subnet that Kurier did not make; leave it out.",
+        )
+
+
+def _subnet_record(subnet: Subnet, part: Part, *, made: bool) -> SubnetRecord:
+    return SubnetRecord(
+        subnet.id,
+        subnet.cidr,
+        made,
+        pool_id=part.pool.id if part.pool else None,
+        gateway=subnet.gateway,
+        routes=tuple((route.destination, route.next_hop) for route in subnet.host_routes),
+        auxiliary=part.auxiliary or (part.pool.auxiliary if part.pool else ()),
+    )

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The use cases as one surface for an engine's protocol, and how they are put together."""
+
+from __future__ import annotations
+
+from kurier.model.ids import DockerNetworkId, EndpointId, IPAddress, PoolId
+from kurier.service.addresses import Addresses
+from kurier.service.assembly import Assembly
+from kurier.service.context import Context
+from kurier.service.endpoints import Endpoints
+from kurier.service.exposure import Exposure
+from kurier.service.networks import Networks
+from kurier.service.outbox import Outbox
+from kurier.service.pools import Pools
+from kurier.service.ports import Ports
+from kurier.service.reconcile import Reconciler
+from kurier.service.recovery import Recovery
+from kurier.service.removal import Removal
+from kurier.service.requests import (
+    AddressAsk,
+    EndpointAnswer,
+    EndpointAsk,
+    IPInterface,
+    JoinAnswer,
+    JoinAsk,
+    NetworkAsk,
+    PoolAnswer,
+    PoolAsk,
+)
+from kurier.service.settlement import Settlement
+
+
+class Driver:
+    """What an engine may ask; every method ends in an answer or a KurierError."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.outbox = Outbox(context.ledger, context.clock, context.settings.backoff_max)
+        recovery = Recovery(context)
+        self._pools = Pools(context, self.outbox)
+        self._ports = Ports(context, self.outbox)
+        Removal(context, self.outbox, self._ports, recovery)
+        Settlement(context, self.outbox, Exposure(context, self.outbox))
+        self.networks = Networks(context, self.outbox, self._pools, Assembly(context), recovery)
+        self._addresses = Addresses(context, self.networks, self._ports)
+        self._endpoints = Endpoints(context, self.outbox, self.networks, self._ports)
+        self.reconciler = Reconciler(context, self.outbox, self._ports)
+
+    def start(self) -> None:
+        """At start, before the first answer: schedules what the last stop cut off."""
+        self.networks.finish_what_was_cut_off()
+
+    async def request_pool(self, ask: PoolAsk) -> PoolAnswer:
+        """IpamDriver.RequestPool."""
+        return await self._pools.request(ask)
+
+    async def release_pool(self, pool_id: PoolId) -> None:
+        """IpamDriver.ReleasePool."""
+        await self._pools.release(pool_id)
+
+    async def request_address(self, ask: AddressAsk) -> IPInterface:
+        """IpamDriver.RequestAddress."""
+        return await self._addresses.request(ask)
+
+    async def release_address(self, pool_id: PoolId, address: IPAddress) -> None:
+        """IpamDriver.ReleaseAddress."""
+        await self._addresses.release(pool_id, address)
+
+    async def create_network(self, ask: NetworkAsk) -> None:
+        """NetworkDriver.CreateNetwork."""
+        await self.networks.create(ask)
+
+    async def delete_network(self, network_id: DockerNetworkId) -> None:
+        """NetworkDriver.DeleteNetwork."""
+        await self.networks.delete(network_id)
+
+    async def create_endpoint(self, ask: EndpointAsk) -> EndpointAnswer:
+        """NetworkDriver.CreateEndpoint."""
+        return await self._endpoints.create(ask)
+
+    async def join(self, ask: JoinAsk) -> JoinAnswer:
+        """NetworkDriver.Join."""
+        return await self._endpoints.join(ask)
+
+    async def leave(self, network_id: DockerNetworkId, endpoint: EndpointId) -> None:
+        """NetworkDriver.Leave."""
+        await self._endpoints.leave(endpoint)
+
+    async def delete_endpoint(self, network_id: DockerNetworkId, endpoint: EndpointId) -> None:
+        """NetworkDriver.DeleteEndpoint."""
+        await self._endpoints.delete(endpoint)
+
+    async def endpoint_info(
+        self, network_id: DockerNetworkId, endpoint: EndpointId
+    ) -> dict[str, str]:
+        """NetworkDriver.EndpointOperInfo."""
+        return self._endpoints.information(endpoint)
+
+    async def program_external(self, network_id: DockerNetworkId, endpoint: EndpointId) -> None:
+        """NetworkDriver.ProgramExternalConnectivity.
+
+        Nothing is left to do: a container's ports are reached at its own address, and
+        CreateEndpoint told which to open. They close with the endpoint, not when another of the
+        container's networks becomes its way out.
+        """
+
+    async def revoke_external(self, network_id: DockerNetworkId, endpoint: EndpointId) -> None:
+        """NetworkDriver.RevokeExternalConnectivity; see :meth:`program_external`."""

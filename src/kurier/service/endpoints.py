@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CreateEndpoint, Join, Leave and DeleteEndpoint: a sandbox gets a port and gives it back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from kurier.model.errors import Code, KurierError
+from kurier.model.ids import EndpointId, IPAddress, LeaseId
+from kurier.model.neutron import PortChange
+from kurier.model.options import Policy, parse_endpoint_policy
+from kurier.model.records import (
+    LeasedAddress,
+    LeaseEvent,
+    LeaseRecord,
+    LeaseState,
+    NetworkRecord,
+    SubnetRecord,
+    move,
+)
+from kurier.model.wiring import Plug
+from kurier.service.context import Context
+from kurier.service.lookup import find_groups, find_qos
+from kurier.service.networks import Networks
+from kurier.service.outbox import JobKind, Outbox
+from kurier.service.ports import Guard, Ports, requests_of, unattached
+from kurier.service.requests import (
+    EndpointAnswer,
+    EndpointAsk,
+    JoinAnswer,
+    JoinAsk,
+    RouteAnswer,
+)
+from kurier.service.turns import Turns
+
+LOG = logging.getLogger(__name__)
+_SETTLE_DELAY = 0.7
+"""Seconds until the engine surely knows which container an endpoint belongs to."""
+
+
+class Endpoints:
+    """The endpoints of this host's engine.
+
+    One call at a time for an endpoint: engines repeat calls while the first still runs.
+    """
+
+    def __init__(self, context: Context, outbox: Outbox, networks: Networks, ports: Ports) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._outbox = outbox
+        self._networks = networks
+        self._ports = ports
+        self._turns = Turns()
+
+    async def create(self, ask: EndpointAsk) -> EndpointAnswer:
+        """Answers CreateEndpoint: the port as asked, plugged. A failure leaves nothing plugged."""
+        async with self._turns.turn(ask.endpoint):
+            lease = self._ledger.lease_of_endpoint(ask.endpoint)
+            if lease is None:
+                network = await self._networks.require(ask.network)
+                guard = await self._guard(network, parse_endpoint_policy(ask.policy_options))
+                lease = self._lease_for(network, ask)
+                lease = await self._port_for(lease, guard, ask)
+                lease = await self._attach(lease, network, ask)
+        return _answer(lease, ask)
+
+    async def join(self, ask: JoinAsk) -> JoinAnswer:
+        """Answers Join when the switch says that the port is wired."""
+        async with self._turns.turn(ask.endpoint):
+            lease = self._required(ask.endpoint)
+            network = await self._networks.require(ask.network)
+            await self._wait_wired(lease)
+            self._ledger.put_lease(replace(lease, sandbox=ask.sandbox))
+            return JoinAnswer(
+                lease.peer,
+                self._context.settings.interface_prefix,
+                _gateway(lease, network, 4),
+                _gateway(lease, network, 6),
+                _routes(lease, network),
+                disable_gateway_service=not network.gateway_service,
+            )
+
+    async def leave(self, endpoint: EndpointId) -> None:
+        """Answers Leave; always succeeds."""
+        async with self._turns.turn(endpoint):
+            lease = self._ledger.lease_of_endpoint(endpoint)
+            if lease is not None:
+                self._ledger.put_lease(replace(lease, sandbox=""))
+
+    async def delete(self, endpoint: EndpointId) -> None:
+        """Answers DeleteEndpoint; always succeeds, and only writes to the ledger: the engine tells
+        a release once and does not listen to the answer."""
+        async with self._turns.turn(endpoint):
+            lease = self._ledger.lease_of_endpoint(endpoint)
+            if lease is None:
+                self._outbox.add(JobKind.DROP_ENDPOINT, endpoint)
+            elif lease.state is not LeaseState.RELEASING:
+                self._ports.release(lease)
+
+    def information(self, endpoint: EndpointId) -> dict[str, str]:
+        """Answers EndpointOperInfo with what an operator looks for in Neutron."""
+        lease = self._ledger.lease_of_endpoint(endpoint)
+        if lease is None:
+            return {}
+        return {
+            "neutron.net.uuid": lease.neutron_network,
+            "neutron.port.uuid": lease.port_id or "",
+            "kurier.device": lease.device,
+        }
+
+    def _required(self, endpoint: EndpointId) -> LeaseRecord:
+        lease = self._ledger.lease_of_endpoint(endpoint)
+        if lease is None or lease.state is not LeaseState.LEASED:
+            raise KurierError(
+                Code.NOT_FOUND,
+                f"Endpoint {endpoint} is unknown to Kurier: disconnect the container from the "
+                "network and connect it again.",
+            )
+        return lease
+
+    async def _guard(self, network: NetworkRecord, policy: Policy) -> Guard:
+        if policy == Policy():
+            return Guard(network.security_groups, network.qos_policy_id, network.port_security)
+        groups = await find_groups(self._context.cloud, policy)
+        qos = await find_qos(self._context.cloud, policy)
+        security = network.port_security if policy.port_security is None else policy.port_security
+        return Guard(
+            () if security is False else (network.security_groups if groups is None else groups),
+            qos or network.qos_policy_id,
+            security,
+        )
+
+    def _lease_for(self, network: NetworkRecord, ask: EndpointAsk) -> LeaseRecord:
+        """The lease that RequestAddress made for this endpoint's addresses, or a new one where
+        the engine's addresses come from another IPAM driver."""
+        wanted = [one.ip for one in (ask.address_v4, ask.address_v6) if one is not None]
+        found = [
+            lease
+            for lease in self._ledger.leases(network.id)
+            if unattached(lease)
+            and any(one.claimed and one.address in wanted for one in lease.addresses)
+        ]
+        lease = found[0] if found else self._foreign_lease(network)
+        for other in found[1:]:
+            self._ports.release(other)
+        have = {one.address for one in lease.addresses}
+        missing: list[IPAddress] = [address for address in wanted if address not in have]
+        extra = tuple(_placed(network, address) for address in missing)
+        return replace(lease, addresses=(*lease.addresses, *extra))
+
+    def _foreign_lease(self, network: NetworkRecord) -> LeaseRecord:
+        if network.neutron_id is None:
+            raise KurierError(Code.NOT_FOUND, f"Network {network.id} has no Neutron network.")
+        return LeaseRecord(
+            LeaseId(self._context.names.hex(32)),
+            LeaseState.REQUESTED,
+            network.id,
+            network.neutron_id,
+            self._context.clock.now(),
+            boot_id=self._context.settings.boot_id,
+        )
+
+    async def _port_for(self, lease: LeaseRecord, guard: Guard, ask: EndpointAsk) -> LeaseRecord:
+        """One write that carries all the user asked for; none where the port has it already."""
+        if lease.state is LeaseState.REQUESTED and lease.before is not None:
+            return await self._ports.adopt(lease, guard, ask.mac)
+        if lease.state is LeaseState.REQUESTED:
+            return await self._ports.make(lease, requests_of(lease), guard, ask.mac)
+        stored = self._ledger.lease(lease.id) or lease
+        policy = parse_endpoint_policy(ask.policy_options)
+        return await self._ports.change(
+            lease,
+            PortChange(
+                mac=ask.mac if ask.mac and ask.mac != lease.mac else None,
+                fixed_ips=None if stored.addresses == lease.addresses else requests_of(lease),
+                security_groups=None if guard.groups == lease.groups else guard.groups,
+                qos_policy_id=guard.qos if policy.qos_policy else None,
+                port_security=policy.port_security,
+            ),
+        )
+
+    async def _attach(
+        self, lease: LeaseRecord, network: NetworkRecord, ask: EndpointAsk
+    ) -> LeaseRecord:
+        """Plugs the port. Names are new each time: a name whose port still stands in the switch
+        is dead to it."""
+        unique = self._context.names.hex(11)
+        leased = replace(
+            lease,
+            state=move(lease.state, LeaseEvent.ATTACHED),
+            endpoint=ask.endpoint,
+            device=f"tap{unique}",
+            peer=f"kur{unique}",
+            exposed=ask.exposed,
+        )
+        self._ledger.put_lease(leased)
+        try:
+            await self._context.datapath.plug(_plug(leased, network))
+        except BaseException:
+            self._detach(leased)
+            raise
+        self._outbox.add(JobKind.SETTLE, leased.id, delay=_SETTLE_DELAY)
+        return leased
+
+    def _detach(self, lease: LeaseRecord) -> None:
+        """After a failed plug: the engine gives the address back, the device goes now."""
+        detached = replace(lease, state=move(lease.state, LeaseEvent.DETACHED), endpoint=None)
+        with self._ledger.transaction():
+            self._ledger.put_lease(replace(detached, device="", peer=""))
+            self._outbox.add(JobKind.DROP_PLUG, lease.device)
+
+    async def _wait_wired(self, lease: LeaseRecord) -> None:
+        settings = self._context.settings
+        if await self._context.datapath.wait_wired(lease.device, settings.wire_timeout):
+            return
+        addresses = ", ".join(str(one.address) for one in lease.addresses)
+        sentence = (
+            f"Port {lease.port_id} ({addresses}) was not wired within "
+            f"{settings.wire_timeout:g} s: is ovn-controller or the Neutron agent running on host "
+            f"{await self._context.host()}?"
+        )
+        if settings.wire_fatal:
+            raise KurierError(Code.NOT_WIRED, sentence)
+        LOG.warning("%s The container starts all the same.", sentence)
+
+
+def _placed(network: NetworkRecord, address: IPAddress) -> LeasedAddress:
+    """An address that another IPAM driver chose, on the subnet that has it."""
+    for subnet in network.subnets:
+        if address.version == subnet.cidr.version and address in subnet.cidr:
+            return LeasedAddress(subnet.id, address, subnet.pool_id)
+    ranges = ", ".join(str(subnet.cidr) for subnet in network.subnets)
+    raise KurierError(
+        Code.ADDRESS_INVALID,
+        f"Address {address} is in no subnet of this network ({ranges}): choose one inside them.",
+    )
+
+
+def _plug(lease: LeaseRecord, network: NetworkRecord) -> Plug:
+    if lease.port_id is None or lease.endpoint is None:
+        raise ValueError(f"lease {lease.id} has no port to plug")
+    return Plug(
+        lease.id, lease.port_id, lease.mac, network.mtu, lease.device, lease.peer, lease.endpoint
+    )
+
+
+def _answer(lease: LeaseRecord, ask: EndpointAsk) -> EndpointAnswer:
+    """Only what the engine did not say itself."""
+    return EndpointAnswer(mac=None if ask.mac else lease.mac)
+
+
+def _subnets(lease: LeaseRecord, network: NetworkRecord) -> list[SubnetRecord]:
+    mine = {one.subnet_id for one in lease.addresses}
+    return [subnet for subnet in network.subnets if subnet.id in mine]
+
+
+def _gateway(lease: LeaseRecord, network: NetworkRecord, version: int) -> IPAddress | None:
+    if network.internal:
+        return None
+    for subnet in _subnets(lease, network):
+        if subnet.cidr.version == version and subnet.gateway is not None:
+            return subnet.gateway
+    return None
+
+
+def _routes(lease: LeaseRecord, network: NetworkRecord) -> tuple[RouteAnswer, ...]:
+    """The subnets' host routes; a default route among them is the gateway's business."""
+    return tuple(
+        RouteAnswer(destination, next_hop)
+        for subnet in _subnets(lease, network)
+        for destination, next_hop in subnet.routes
+        if destination.prefixlen > 0
+    )

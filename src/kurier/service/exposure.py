@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Security groups of Kurier's own for `--expose` and `-p`; the user's groups are never edited.
+
+One group opens one set of ports, and every container of the environment that exposes this set
+wears it: groups are few, and a project's quota of them is small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from kurier.model import tags
+from kurier.model.errors import Code, KurierError
+from kurier.model.ids import SecurityGroupId
+from kurier.model.neutron import Rule
+from kurier.model.records import Job
+from kurier.service.context import Context
+from kurier.service.outbox import JobKind, Outbox
+from kurier.service.turns import Turns
+
+
+class Exposure:
+    """Finds, makes and removes the groups for exposed ports."""
+
+    def __init__(self, context: Context, outbox: Outbox) -> None:
+        self._context = context
+        self._turns = Turns()
+        outbox.handle(JobKind.DROP_GROUP, self._drop)
+
+    async def group(self, rules: tuple[Rule, ...]) -> SecurityGroupId:
+        """The group that opens exactly these ports; made where there is none."""
+        environment = await self._context.environment.require()
+        mark = _mark(rules)
+        wanted = (tags.environment_tag(environment), f"kurier.expose:{mark}")
+        async with self._turns.turn("groups"):
+            found = await self._context.cloud.security_groups(tags=wanted)
+            if found:
+                return min(group.id for group in found)
+            made = await self._context.cloud.create_security_group(
+                f"kurier-expose-{mark[:8]}", _description(rules), rules, (tags.MADE, *wanted)
+            )
+            return made.id
+
+    async def _drop(self, job: Job) -> None:
+        group = SecurityGroupId(job.key)
+        async with self._turns.turn("groups"):
+            if any(lease.exposing_group == group for lease in self._context.ledger.leases()):
+                return
+            try:
+                await self._context.cloud.delete_security_group(group)
+            except KurierError as error:
+                # Another host of the environment wears it: its last wearer removes it.
+                if error.code is not Code.IN_USE:
+                    raise
+
+
+def _mark(rules: tuple[Rule, ...]) -> str:
+    text = ",".join(sorted(map(_told, rules)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _told(rule: Rule) -> str:
+    return f"{rule.protocol}/{rule.port_min}-{rule.port_max}/{rule.ethertype}"
+
+
+def _description(rules: tuple[Rule, ...]) -> str:
+    """What the group opens, for people; Neutron takes 255 characters."""
+    ports = sorted({f"{rule.protocol}/{rule.port_min}" for rule in rules})
+    return f"Kurier: opens {' '.join(ports)} of containers that expose them"[:255]

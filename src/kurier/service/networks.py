@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CreateNetwork and DeleteNetwork, and the engine networks that this host knows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import replace
+
+from kurier.model.errors import Code, KurierError, bad_request
+from kurier.model.ids import DockerNetworkId, PoolId
+from kurier.model.options import NetworkOptions, parse_network_options
+from kurier.model.records import NetworkRecord, NetworkState, PoolRecord
+from kurier.service.assembly import Assembly, Part
+from kurier.service.context import Context
+from kurier.service.outbox import JobKind, Outbox
+from kurier.service.pools import Pools
+from kurier.service.recovery import Recovery
+from kurier.service.removal import LEFT_KEY
+from kurier.service.requests import NetworkAsk, PoolData
+from kurier.service.turns import Turns
+
+LOG = logging.getLogger(__name__)
+
+
+class Networks:
+    """The engine networks of this host."""
+
+    def __init__(
+        self,
+        context: Context,
+        outbox: Outbox,
+        pools: Pools,
+        assembly: Assembly,
+        recovery: Recovery,
+    ) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._outbox = outbox
+        self._pools = pools
+        self._assembly = assembly
+        self._recovery = recovery
+        self._turns = Turns()
+
+    async def require(self, network_id: DockerNetworkId) -> NetworkRecord:
+        """A network in use; recovered from Neutron's tags where the ledger has none."""
+        record = self._ledger.network(network_id)
+        if record is None:
+            record = await self._recovery.network(network_id)
+        if record.state is not NetworkState.ACTIVE:
+            raise KurierError(
+                Code.NOT_FOUND,
+                f"Network {record.name or network_id} is being "
+                f"{'made' if record.state is NetworkState.CREATING else 'removed'}: try again.",
+            )
+        return record
+
+    async def pool(self, pool_id: PoolId) -> PoolRecord:
+        """A pool; recovered from Neutron's tags where the ledger has none."""
+        return self._ledger.pool(pool_id) or await self._recovery.pool(pool_id)
+
+    async def create(self, ask: NetworkAsk) -> None:
+        """Answers CreateNetwork; what was half made is taken away before an error leaves."""
+        async with self._turns.turn(ask.id):
+            record = self._ledger.network(ask.id)
+            if record is not None and record.state is NetworkState.ACTIVE:
+                return
+            if record is not None:
+                await self._outbox.settle(JobKind.DROP_NETWORK, ask.id)
+            await self._create(ask)
+
+    async def _create(self, ask: NetworkAsk) -> None:
+        options = parse_network_options(ask.options)
+        parts = tuple(self._part(pool, options) for pool in ask.pools)
+        if not parts:
+            raise bad_request(
+                "This network has no address range: give --subnet, and --ipam-driver kuryr."
+            )
+        record = NetworkRecord(
+            ask.id,
+            NetworkState.CREATING,
+            self._context.clock.now(),
+            internal=ask.internal,
+            gateway_service=options.gateway_service,
+        )
+        self._ledger.put_network(record)
+        try:
+            active = await self._assembly.build(record, options, parts)
+        except BaseException as error:
+            await self._undo(ask.id, error)
+            raise
+        self._bind(active, parts)
+        await self._pools.announce()
+
+    async def delete(self, network_id: DockerNetworkId) -> None:
+        """Answers DeleteNetwork. Where Neutron is away the work is done later; where a network
+        of Kurier's making must stand, since others use it, the sentence says so."""
+        record = self._ledger.network(network_id)
+        if record is None:
+            record = NetworkRecord(network_id, NetworkState.REMOVING, self._context.clock.now())
+        self._schedule_removal(record)
+        try:
+            await self._outbox.settle(JobKind.DROP_NETWORK, network_id)
+        except KurierError as error:
+            if error.code is Code.IN_USE:
+                raise
+            LOG.warning("network %s is removed later: %s", network_id, error.sentence)
+            return
+        left = self.left_standing().get(network_id)
+        if left:
+            raise KurierError(Code.IN_USE, left)
+
+    def left_standing(self) -> dict[str, str]:
+        """What Kurier had to leave in Neutron, by engine network, with the reason."""
+        found: dict[str, str] = json.loads(self._ledger.meta(LEFT_KEY) or "{}")
+        return found
+
+    def finish_what_was_cut_off(self) -> None:
+        """At start: takes away networks whose making or removal a stop cut off."""
+        for record in self._ledger.networks():
+            if record.state is not NetworkState.ACTIVE:
+                self._schedule_removal(record)
+
+    def _schedule_removal(self, record: NetworkRecord, delay: float = 0.0) -> None:
+        with self._ledger.transaction():
+            self._ledger.put_network(replace(record, state=NetworkState.REMOVING))
+            self._outbox.add(JobKind.DROP_NETWORK, record.id, delay=delay)
+
+    async def _undo(self, network_id: DockerNetworkId, error: BaseException) -> None:
+        record = self._ledger.network(network_id)
+        if record is None:
+            return
+        cancelled = isinstance(error, asyncio.CancelledError)
+        self._schedule_removal(record, delay=3.0 if cancelled else 0.0)
+        if cancelled:
+            return
+        try:
+            async with asyncio.timeout(3.0):
+                await self._outbox.settle(JobKind.DROP_NETWORK, network_id)
+        except (KurierError, TimeoutError) as undo:
+            LOG.warning("what was made for network %s is removed later: %s", network_id, undo)
+
+    def _part(self, data: PoolData, options: NetworkOptions) -> Part:
+        """A range of the network with the pool that the engine asked for first."""
+        fitting = [
+            pool
+            for pool in self._pools.unbound(data.cidr)
+            if data.gateway is None or pool.gateway in (None, data.gateway)
+        ]
+        if data.cidr.prefixlen == 0:
+            raise bad_request(
+                "Range 0.0.0.0/0 cannot be a Neutron subnet: use --ipam-driver kuryr and --subnet."
+            )
+        pool = fitting[0] if fitting else None
+        named = pool.options if pool else NetworkOptions()
+        version = data.cidr.version
+        return Part(
+            data.cidr,
+            data.gateway,
+            pool,
+            options.subnet(version) or named.subnet(version),
+            options.pool(version) or named.pool(version),
+            options.network or named.network,
+            tuple(data.auxiliary.values()),
+        )
+
+    def _bind(self, record: NetworkRecord, parts: tuple[Part, ...]) -> None:
+        with self._ledger.transaction():
+            self._ledger.put_network(record)
+            for part in parts:
+                if part.pool is not None:
+                    subnet = next(one for one in record.subnets if one.cidr == part.cidr)
+                    self._ledger.put_pool(
+                        replace(
+                            part.pool, network=record.id, subnet_id=subnet.id, held_network=None
+                        )
+                    )

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outbox: work that an answer promised and that Neutron or the switch shall do afterwards.
+
+Jobs are rows of the ledger, written in the transaction of the answer that made them due. Each is
+idempotent, so that a kill between any two instructions loses nothing and repeats harmlessly. A job
+that fails is tried again, later and later, for ever: giving up would be a leak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from enum import StrEnum
+
+from kurier.model.errors import KurierError
+from kurier.model.records import Job
+from kurier.service.protocols import Clock, Ledger
+
+LOG = logging.getLogger(__name__)
+_WORKERS = 4
+_FIRST_BACKOFF = 1.0
+
+
+class JobKind(StrEnum):
+    """What the outbox can do."""
+
+    SETTLE = "settle"
+    """Tell Neutron of a lease's container: name, device id, DNS name, tags, exposed ports."""
+    DROP_LEASE = "drop-lease"
+    """Unplug a lease's device and delete its port, or give an adopted port back."""
+    DROP_NETWORK = "drop-network"
+    """Take an engine network's mark off Neutron, and the network too if it is the last."""
+    DROP_POOL = "drop-pool"
+    """Remove what was made to draw a range that no network came for."""
+    DROP_ENDPOINT = "drop-endpoint"
+    """Remove the port of an endpoint that the ledger never knew, by its tags."""
+    DROP_GROUP = "drop-group"
+    """Remove a group for exposed ports that no lease of this host wears."""
+    DROP_KURYR_POOL = "drop-kuryr-pool"
+    """Remove a subnet pool that kuryr-libnetwork made for one network."""
+    DROP_PLUG = "drop-plug"
+    """Remove a device from the switch that no lease knows."""
+    DROP_PORT = "drop-port"
+    """Delete a port of this host's that no lease knows."""
+
+
+Handler = Callable[[Job], Awaitable[None]]
+
+
+class Outbox:
+    """Runs the ledger's jobs, a few at once, each kind and key by one worker at a time."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, backoff_max: float) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._backoff_max = backoff_max
+        self._handlers: dict[str, Handler] = {}
+        self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+
+    def handle(self, kind: JobKind, handler: Handler) -> None:
+        """Names the handler of a kind."""
+        self._handlers[kind] = handler
+
+    def add(self, kind: JobKind, key: str, *, delay: float = 0.0, **payload: str) -> None:
+        """Writes a job; call it inside the transaction that makes it due. `delay` in seconds."""
+        now = self._clock.now()
+        self._ledger.put_job(
+            Job(kind, key, now + timedelta(seconds=delay), created_at=now, payload=payload)
+        )
+        self._wake.set()
+
+    async def settle(self, kind: JobKind, key: str) -> None:
+        """Runs one job now and waits for it; raises its error. The job stays if it fails."""
+        job = self._ledger.job(kind, key)
+        if job is not None:
+            await asyncio.shield(self._start(job))
+
+    async def run(self) -> None:
+        """Works for ever; cancel it to stop."""
+        while True:
+            self._wake.clear()
+            pause = self._start_due()
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause)
+            except TimeoutError:
+                continue
+
+    async def stop(self) -> None:
+        """Ends what is under way; every job that did not finish is still in the ledger."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start_due(self) -> float:
+        """Starts what is due and has a worker; tells the seconds until the next look."""
+        now = self._clock.now()
+        waiting = [job for job in self._ledger.jobs() if (job.kind, job.key) not in self._running]
+        for job in sorted(waiting, key=lambda job: job.due):
+            if len(self._running) >= _WORKERS:
+                return 60.0
+            if job.due > now:
+                return max((job.due - now).total_seconds(), 0.01)
+            self._start(job).add_done_callback(_consume)
+        return 60.0
+
+    def _start(self, job: Job) -> asyncio.Task[None]:
+        name = (job.kind, job.key)
+        running = self._running.get(name)
+        if running is not None:
+            return running
+        task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.key}")
+        self._running[name] = task
+        task.add_done_callback(lambda _: self._finished(name))
+        return task
+
+    def _finished(self, name: tuple[str, str]) -> None:
+        self._running.pop(name, None)
+        self._wake.set()
+
+    async def _work(self, job: Job) -> None:
+        try:
+            await self._handlers[job.kind](job)
+        except KurierError as error:
+            self._postpone(job, error.sentence)
+            raise
+        except Exception as error:
+            LOG.exception("job %s %s failed", job.kind, job.key)
+            self._postpone(job, f"{type(error).__name__}: {error}")
+            raise
+        if self._ledger.job(job.kind, job.key) == job:
+            self._ledger.drop_job(job.kind, job.key)
+
+    def _postpone(self, job: Job, sentence: str) -> None:
+        current = self._ledger.job(job.kind, job.key)
+        if current is None:
+            return
+        wait = min(_FIRST_BACKOFF * 2 ** min(current.attempts, 10), self._backoff_max)
+        LOG.warning("job %s %s: %s Next try in %.0f s.", job.kind, job.key, sentence, wait)
+        due = self._clock.now() + timedelta(seconds=wait)
+        self._ledger.put_job(
+            replace(current, due=due, attempts=current.attempts + 1, last_error=sentence)
+        )
+
+
+def _consume(task: asyncio.Task[None]) -> None:
+    """The error was logged and written into the job; the task has nobody else to tell."""
+    if not task.cancelled():
+        task.exception()

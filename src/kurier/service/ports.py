@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lease's Neutron port: made in one write, or adopted, and taken away or given back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from kurier.model import tags
+from kurier.model.errors import Code, KurierError
+from kurier.model.ids import LeaseId, PortId, QosPolicyId, SecurityGroupId
+from kurier.model.naming import port_name
+from kurier.model.neutron import (
+    FixedIpRequest,
+    Kind,
+    Port,
+    PortChange,
+    PortFilter,
+    PortSpec,
+)
+from kurier.model.records import (
+    Job,
+    LeasedAddress,
+    LeaseEvent,
+    LeaseRecord,
+    LeaseState,
+    PortBefore,
+    move,
+)
+from kurier.service.context import DEVICE_OWNER, Context
+from kurier.service.outbox import JobKind, Outbox
+
+LOG = logging.getLogger(__name__)
+_NOTHING_WAS_MADE = {
+    Code.ADDRESS_IN_USE,
+    Code.ADDRESS_INVALID,
+    Code.EXHAUSTED,
+    Code.QUOTA,
+    Code.NOT_FOUND,
+    Code.POLICY,
+    Code.BAD_REQUEST,
+    Code.CREDENTIALS,
+}
+"""Neutron's own refusals: after any other error a port may be there all the same."""
+_LOST_ANSWER_DELAY = 12.0
+"""Seconds until a create whose answer was lost has surely ended in Neutron, one way or the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What guards a port, looked up. None leaves it to Neutron."""
+
+    groups: tuple[SecurityGroupId, ...] | None = None
+    qos: QosPolicyId | None = None
+    port_security: bool | None = None
+
+
+class Ports:
+    """The Neutron ports behind this host's leases."""
+
+    def __init__(self, context: Context, outbox: Outbox) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._outbox = outbox
+        outbox.handle(JobKind.DROP_LEASE, self._drop)
+
+    async def make(
+        self,
+        lease: LeaseRecord,
+        addresses: tuple[FixedIpRequest, ...],
+        guard: Guard,
+        mac: str | None = None,
+    ) -> LeaseRecord:
+        """Creates the port of a requested lease, with all that it shall have, in one write.
+
+        The lease is in the ledger before Neutron is asked, and its id is the port's `device_id`:
+        a port whose answer is lost is found by it.
+        """
+        self._ledger.put_lease(lease)
+        try:
+            port = await self._context.cloud.create_port(
+                await self._spec(lease, addresses, guard, mac)
+            )
+        except BaseException as error:
+            self._forget(lease, error)
+            raise
+        made = self._with_port(lease, port, guard)
+        self._ledger.put_lease(made)
+        try:
+            refuse_unusable(port)
+        except KurierError:
+            self.release(made)
+            raise
+        return made
+
+    async def adopt(self, lease: LeaseRecord, guard: Guard, mac: str) -> LeaseRecord:
+        """Takes over the unbound port that a lease was promised; `before` tells how it was."""
+        if lease.before is None or lease.port_id is None:
+            raise ValueError(f"lease {lease.id} has no port to adopt")
+        if mac and mac != lease.before.mac:
+            raise KurierError(
+                Code.CONFLICT,
+                f"Port {lease.port_id} has MAC address {lease.before.mac}, not {mac}: leave "
+                "--mac-address out or give the port's own.",
+            )
+        change = PortChange(
+            device_id=lease.id,
+            device_owner=DEVICE_OWNER,
+            host_id=await self._context.host(),
+            security_groups=guard.groups,
+            qos_policy_id=guard.qos,
+            port_security=guard.port_security,
+        )
+        port = await self._context.cloud.update_port(lease.port_id, change)
+        adopted = self._with_port(lease, port, guard)
+        self._ledger.put_lease(adopted)
+        refuse_unusable(port)
+        return adopted
+
+    async def change(self, lease: LeaseRecord, change: PortChange) -> LeaseRecord:
+        """Changes what an endpoint asked for after its port was made."""
+        if lease.port_id is None or change.is_empty():
+            return lease
+        port = await self._context.cloud.update_port(lease.port_id, change)
+        changed = replace(lease, mac=port.mac, addresses=_merge(lease.addresses, port))
+        if change.security_groups is not None:
+            changed = replace(changed, groups=change.security_groups)
+        self._ledger.put_lease(changed)
+        return changed
+
+    def release(self, lease: LeaseRecord, delay: float = 0.0) -> None:
+        """Marks a lease as given back; the outbox takes its device and port away."""
+        with self._ledger.transaction():
+            self._ledger.put_lease(replace(lease, state=move(lease.state, LeaseEvent.RELEASED)))
+            self._outbox.add(JobKind.DROP_LEASE, lease.id, delay=delay)
+
+    async def dropped(self, lease: LeaseRecord) -> None:
+        """Waits until a released lease's port is gone from Neutron."""
+        await self._outbox.settle(JobKind.DROP_LEASE, lease.id)
+
+    def _forget(self, lease: LeaseRecord, error: BaseException) -> None:
+        if isinstance(error, KurierError) and error.code in _NOTHING_WAS_MADE:
+            self._ledger.drop_lease(lease.id)
+        else:
+            self.release(lease, delay=_LOST_ANSWER_DELAY)
+
+    async def _spec(
+        self,
+        lease: LeaseRecord,
+        addresses: tuple[FixedIpRequest, ...],
+        guard: Guard,
+        mac: str | None,
+    ) -> PortSpec:
+        return PortSpec(
+            network_id=lease.neutron_network,
+            name=port_name(lease.id),
+            device_id=lease.id,
+            device_owner=DEVICE_OWNER,
+            host_id=await self._context.host(),
+            fixed_ips=addresses,
+            mac=mac or None,
+            security_groups=guard.groups,
+            qos_policy_id=guard.qos,
+            port_security=guard.port_security,
+            description=f"Kurier: Docker network {lease.network}",
+            tags=(*await self._context.port_tags(), tags.LEASED),
+        )
+
+    def _with_port(self, lease: LeaseRecord, port: Port, guard: Guard) -> LeaseRecord:
+        return replace(
+            lease,
+            state=move(lease.state, LeaseEvent.PORT_MADE),
+            port_id=port.id,
+            mac=port.mac,
+            addresses=_merge(lease.addresses, port),
+            groups=guard.groups,
+        )
+
+    async def _drop(self, job: Job) -> None:
+        lease = self._ledger.lease(LeaseId(job.key))
+        if lease is None:
+            return
+        if lease.device:
+            await self._context.datapath.unplug(lease.device)
+        if lease.before is not None and lease.port_id is not None:
+            await self._give_back(lease.port_id, lease.before)
+        else:
+            for port_id in await self._made_ports(lease):
+                await self._context.cloud.delete_port(port_id)
+        with self._ledger.transaction():
+            self._ledger.drop_lease(lease.id)
+            if lease.exposing_group:
+                self._outbox.add(JobKind.DROP_GROUP, lease.exposing_group)
+
+    async def _made_ports(self, lease: LeaseRecord) -> list[PortId]:
+        if lease.port_id is not None:
+            return [lease.port_id]
+        lost = await self._context.cloud.ports(
+            PortFilter(network_id=lease.neutron_network, device_id=lease.id)
+        )
+        return [port.id for port in lost]
+
+    async def _give_back(self, port_id: PortId, before: PortBefore) -> None:
+        cloud = self._context.cloud
+        try:
+            port = await cloud.port(port_id)
+            change = restoring_change(port, before)
+            if not change.is_empty():
+                await cloud.update_port(port_id, change)
+        except KurierError as error:
+            if error.code is Code.NOT_FOUND:
+                return
+            raise
+        for tag in sorted(port.tags - set(before.tags)):
+            if tag.startswith(("kurier.", tags.KURYR_PORT_EXISTING)) or _is_half(tag):
+                await cloud.remove_tag(Kind.PORT, port_id, tag)
+
+
+def before_of(port: Port) -> PortBefore:
+    """What to remember of a port that somebody else made."""
+    return PortBefore(
+        name=port.name,
+        description=port.description,
+        device_id=port.device_id,
+        device_owner=port.device_owner,
+        host_id=port.host_id,
+        mac=port.mac,
+        security_groups=port.security_groups,
+        qos_policy_id=port.qos_policy_id,
+        port_security=port.port_security,
+        dns_name=port.dns_name,
+        tags=tuple(sorted(port.tags)),
+    )
+
+
+def restoring_change(port: Port, before: PortBefore) -> PortChange:
+    """What to change to give an adopted port back as it was; only what differs."""
+    qos: str | None = before.qos_policy_id or ""
+    return PortChange(
+        name=_differs(port.name, before.name),
+        description=_differs(port.description, before.description),
+        device_id=_differs(port.device_id, before.device_id),
+        device_owner=_differs(port.device_owner, before.device_owner),
+        host_id=_differs(port.host_id, before.host_id),
+        mac=_differs(port.mac, before.mac),
+        security_groups=(
+            None
+            if sorted(port.security_groups) == sorted(before.security_groups)
+            else before.security_groups
+        ),
+        qos_policy_id=None if (port.qos_policy_id or "") == qos else qos,
+        port_security=(
+            None if port.port_security == before.port_security else before.port_security
+        ),
+        dns_name=_differs(port.dns_name, before.dns_name),
+    )
+
+
+def refuse_unusable(port: Port) -> None:
+    """Refuses a port that Neutron could not bind, or that wants a datapath Kurier has not."""
+    if port.vif_type == "binding_failed":
+        raise KurierError(
+            Code.BINDING_FAILED,
+            f"Neutron could not bind the port to host {port.host_id}: no live agent or OVN chassis "
+            "has that name; compare `openstack network agent list` with `ovs-vsctl get "
+            "Open_vSwitch . external_ids:hostname`, or set daemon.host.",
+        )
+    if port.vif_hybrid_plug:
+        raise KurierError(
+            Code.UNSUPPORTED,
+            f"Neutron wants hybrid plugging on host {port.host_id} (the iptables_hybrid firewall "
+            "driver), which Kurier does not do: set firewall_driver = openvswitch in the agent's "
+            "configuration.",
+        )
+
+
+def _differs(now: str, before: str) -> str | None:
+    return None if now == before else before
+
+
+def _is_half(tag: str) -> bool:
+    return len(tag) == 32 and set(tag) <= set("0123456789abcdef")
+
+
+def _merge(addresses: tuple[LeasedAddress, ...], port: Port) -> tuple[LeasedAddress, ...]:
+    """The port's addresses, each with what the lease knew of it."""
+    known = {(one.subnet_id, one.address): one for one in addresses}
+    return tuple(
+        known.get((ip.subnet_id, ip.address))
+        or LeasedAddress(ip.subnet_id, ip.address, claimed=False)
+        for ip in port.fixed_ips
+    )
+
+
+def requests_of(lease: LeaseRecord) -> tuple[FixedIpRequest, ...]:
+    """A lease's addresses as a request for exactly these."""
+    return tuple(FixedIpRequest(one.subnet_id, one.address) for one in lease.addresses)
+
+
+def unattached(lease: LeaseRecord) -> bool:
+    """Whether a lease still waits for its endpoint."""
+    return lease.endpoint is None and lease.state in (LeaseState.REQUESTED, LeaseState.ALLOCATED)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reconciler: makes ledger, Neutron, switch and engine agree again, for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from kurier.model import tags
+from kurier.model.errors import KurierError
+from kurier.model.neutron import Port, PortFilter
+from kurier.model.records import LeaseState
+from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
+from kurier.service.context import Context
+from kurier.service.outbox import JobKind, Outbox
+from kurier.service.ports import Ports
+
+LOG = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What one pass saw and did, for logs and `kurier reconcile`."""
+
+    at: datetime
+    released: tuple[str, ...] = ()
+    unplugged: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = field(default=())
+    """Whose answer did not come; nothing was concluded there."""
+
+
+class Reconciler:
+    """Passes at an interval, or when asked."""
+
+    def __init__(self, context: Context, outbox: Outbox, ports: Ports) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._outbox = outbox
+        self._ports = ports
+        self._seen: dict[Suspect, datetime] = {}
+        self._one = asyncio.Lock()
+        self.last: PassReport | None = None
+
+    async def run(self) -> None:
+        """Passes for ever; cancel it to stop."""
+        while True:
+            try:
+                await self.turn()
+            except Exception:
+                LOG.exception("reconcile pass failed")
+            await asyncio.sleep(self._context.settings.reconcile_interval)
+
+    async def turn(self) -> PassReport:
+        """One pass."""
+        async with self._one:
+            snapshot, unknown = await self._look()
+            grace = timedelta(seconds=self._context.settings.reconcile_grace)
+            decided = plan(snapshot, self._seen, grace)
+            self._remember(snapshot, decided)
+            self._carry_out(decided)
+            self.last = _report(snapshot, decided, unknown)
+            return self.last
+
+    async def _look(self) -> tuple[Snapshot, tuple[str, ...]]:
+        # The ledger is read last: what the others saw and it does not know is then truly unknown.
+        plugged = await _asked("switch", self._context.datapath.plugged())
+        endpoints = await _asked("engine", self._context.engine.endpoints())
+        ports = await _asked("Neutron", self._own_ports())
+        answers = {"switch": plugged, "engine": endpoints, "Neutron": ports}
+        unknown = tuple(name for name, answer in answers.items() if answer is None)
+        snapshot = Snapshot(
+            self._context.clock.now(),
+            tuple(self._ledger.leases()),
+            None if plugged is None else tuple(plugged),
+            endpoints,
+            None if ports is None else tuple(ports),
+        )
+        return snapshot, unknown
+
+    async def _own_ports(self) -> list[Port]:
+        marks = await self._context.port_tags()
+        ports = await self._context.cloud.ports(PortFilter(tags=marks))
+        return [port for port in ports if tags.RESERVED not in port.tags]
+
+    def _remember(self, snapshot: Snapshot, decided: Plan) -> None:
+        """Keeps since when a suspect was seen; one that a pass cleared begins anew."""
+        self._seen = {one: self._seen.get(one, snapshot.now) for one in decided.suspects}
+
+    def _carry_out(self, decided: Plan) -> None:
+        for lease_id in decided.release:
+            lease = self._ledger.lease(lease_id)
+            if lease is not None and lease.state is not LeaseState.RELEASING:
+                self._ports.release(lease)
+        for device in decided.unplug:
+            self._outbox.add(JobKind.DROP_PLUG, device)
+        for port_id in decided.delete:
+            self._outbox.add(JobKind.DROP_PORT, port_id)
+        for lease in self._ledger.leases():
+            forgotten = self._ledger.job(JobKind.DROP_LEASE, lease.id) is None
+            if lease.state is LeaseState.RELEASING and forgotten:
+                self._outbox.add(JobKind.DROP_LEASE, lease.id)
+
+
+async def _asked(whom: str, answer: Awaitable[_Answer]) -> _Answer | None:
+    try:
+        return await answer
+    except KurierError as error:
+        LOG.info("reconcile: %s did not answer: %s", whom, error.sentence)
+        return None
+
+
+def _report(snapshot: Snapshot, decided: Plan, unknown: tuple[str, ...]) -> PassReport:
+    return PassReport(
+        snapshot.now,
+        tuple(decided.release),
+        decided.unplug,
+        tuple(decided.delete),
+        tuple(f"{one.kind} {one.key}: {one.reason}" for one in decided.suspects),
+        decided.reports,
+        unknown,
+    )

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells Neutron, after the fact, what a lease made true: whose container a port serves, what it
+exposes, which endpoint it is."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from kurier.model import tags
+from kurier.model.errors import Code, KurierError
+from kurier.model.ids import EndpointId, LeaseId, PortId, SecurityGroupId
+from kurier.model.naming import dns_label
+from kurier.model.neutron import Kind, Port, PortChange, PortFilter
+from kurier.model.records import Job, LeaseRecord, LeaseState
+from kurier.service.context import Context
+from kurier.service.exposure import Exposure
+from kurier.service.outbox import JobKind, Outbox
+from kurier.service.protocols import ContainerFacts
+
+LOG = logging.getLogger(__name__)
+_TRIES = 6
+"""How often the engine is asked for a container before the port is settled without it."""
+
+
+class Settlement:
+    """Carries out the outbox's jobs about leased ports."""
+
+    def __init__(self, context: Context, outbox: Outbox, exposure: Exposure) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._cloud = context.cloud
+        self._outbox = outbox
+        self._exposure = exposure
+        outbox.handle(JobKind.SETTLE, self._settle)
+        outbox.handle(JobKind.DROP_ENDPOINT, self._drop_endpoint)
+        outbox.handle(JobKind.DROP_PLUG, self._drop_plug)
+        outbox.handle(JobKind.DROP_PORT, self._drop_port)
+
+    async def _settle(self, job: Job) -> None:
+        lease = self._ledger.lease(LeaseId(job.key))
+        if lease is None or lease.state is not LeaseState.LEASED or lease.port_id is None:
+            return
+        try:
+            facts = await self._tell(lease)
+        except KurierError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            LOG.warning("port %s of lease %s is gone from Neutron", lease.port_id, lease.id)
+            return
+        tries = int(job.payload.get("tries", "0")) + 1
+        if facts is None and tries < _TRIES:
+            self._outbox.add(JobKind.SETTLE, lease.id, delay=2.0**tries / 2, tries=str(tries))
+
+    async def _tell(self, lease: LeaseRecord) -> ContainerFacts | None:
+        if lease.port_id is None or lease.endpoint is None:
+            return None
+        port = await self._cloud.port(lease.port_id)
+        facts = await self._container(lease.endpoint)
+        group = await self._expose(lease, port)
+        change = await self._change(lease, port, facts, group)
+        if not change.is_empty():
+            await self._cloud.update_port(lease.port_id, change)
+        for tag in await self._missing_tags(lease, port):
+            await self._cloud.add_tag(Kind.PORT, lease.port_id, tag)
+        if facts is not None:
+            self._remember(lease.id, container=facts.name)
+        return facts
+
+    async def _expose(self, lease: LeaseRecord, port: Port) -> SecurityGroupId | None:
+        """The group for exposed ports; without port security a port is open as it is."""
+        if not lease.exposed or not port.port_security:
+            return None
+        group = await self._exposure.group(lease.exposed)
+        self._remember(lease.id, exposing_group=group)
+        return group
+
+    def _remember(
+        self,
+        lease_id: LeaseId,
+        *,
+        container: str | None = None,
+        exposing_group: SecurityGroupId | None = None,
+    ) -> None:
+        """Writes into the lease as it is now: it may have been released since."""
+        lease = self._ledger.lease(lease_id)
+        if lease is None:
+            return
+        self._ledger.put_lease(
+            replace(
+                lease,
+                container=lease.container if container is None else container,
+                exposing_group=exposing_group or lease.exposing_group,
+            )
+        )
+
+    async def _change(
+        self,
+        lease: LeaseRecord,
+        port: Port,
+        facts: ContainerFacts | None,
+        group: SecurityGroupId | None,
+    ) -> PortChange:
+        adopted = lease.before is not None
+        groups = port.security_groups
+        if group is not None and group not in groups:
+            groups = (*groups, group)
+        change = PortChange(
+            security_groups=groups if groups != port.security_groups else None,
+            device_id=None if facts is None else _other(port.device_id, facts.id),
+        )
+        if facts is None or adopted:
+            return change
+        label = dns_label(facts.hostname) if (await self._cloud.capabilities()).dns else ""
+        return replace(
+            change,
+            name=_other(port.name, facts.name),
+            dns_name=_other(port.dns_name, label) if label else None,
+            description=_other(
+                port.description,
+                f"Kurier: container {facts.name} on Docker network {lease.network}",
+            ),
+        )
+
+    async def _missing_tags(self, lease: LeaseRecord, port: Port) -> list[str]:
+        if lease.endpoint is None:
+            return []
+        wanted = [*tags.endpoint_tags(lease.endpoint)]
+        if lease.before is not None:
+            wanted += [*await self._context.port_tags(), tags.LEASED, tags.KURYR_PORT_EXISTING]
+        return [tag for tag in wanted if tag not in port.tags]
+
+    async def _container(self, endpoint: EndpointId) -> ContainerFacts | None:
+        try:
+            return await self._context.engine.container_of(endpoint)
+        except KurierError as error:
+            LOG.info("endpoint %s: %s", endpoint, error.sentence)
+            return None
+
+    async def _drop_endpoint(self, job: Job) -> None:
+        """Removes the port of an endpoint that the ledger never knew: one of a lost ledger, or
+        one that kuryr-libnetwork left."""
+        endpoint = EndpointId(job.key)
+        if self._ledger.lease_of_endpoint(endpoint) is not None:
+            return
+        found = await self._cloud.ports(PortFilter(tags=tags.endpoint_tags(endpoint)))
+        found += await self._cloud.ports(PortFilter(device_id=endpoint))
+        for port in {port.id: port for port in found}.values():
+            await self._context.datapath.unplug(f"tap{port.id[:11]}")
+            if tags.KURYR_PORT_EXISTING in port.tags:
+                await self._give_back(port, endpoint)
+            else:
+                await self._cloud.delete_port(port.id)
+
+    async def _give_back(self, port: Port, endpoint: EndpointId) -> None:
+        """Frees somebody else's port as well as can be told without the ledger."""
+        await self._cloud.update_port(
+            port.id, PortChange(device_id="", device_owner="", host_id="")
+        )
+        ours = (*tags.endpoint_tags(endpoint), tags.KURYR_PORT_EXISTING, tags.LEASED)
+        for tag in port.tags:
+            if tag in ours or tag.startswith(("kurier.env:", "kurier.host:")):
+                await self._cloud.remove_tag(Kind.PORT, port.id, tag)
+
+    async def _drop_plug(self, job: Job) -> None:
+        if not any(lease.device == job.key for lease in self._ledger.leases()):
+            await self._context.datapath.unplug(job.key)
+
+    async def _drop_port(self, job: Job) -> None:
+        if not any(lease.port_id == job.key for lease in self._ledger.leases()):
+            await self._cloud.delete_port(PortId(job.key))
+
+
+def _other(now: str, wanted: str) -> str | None:
+    return None if now == wanted else wanted
