@@ -31,6 +31,6 @@ def port_name(lease: LeaseId) -> str:
 
 
 def dns_label(hostname: str) -> str:
-    """A host name as Neutron's `dns_name` takes it (RFC 1123 label), or empty if nothing is left."""
-    label = _LABEL.sub("-", hostname.split(".")[0].lower()).strip("-")
+    """A host name as Neutron's `dns_name` takes it (RFC 1123 label); empty if nothing is left."""
+    label = _LABEL.sub("-", hostname.split(".", maxsplit=1)[0].lower()).strip("-")
     return label[:63].strip("-")

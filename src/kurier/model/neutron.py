@@ -60,7 +60,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A network to create. `description` carries the ownership, since Neutron takes no tags here."""
+    """A network to create; `description` carries the ownership, as Neutron takes no tags here."""
 
     name: str
     description: str
@@ -99,7 +99,7 @@ class Subnet:
     tags: frozenset[str] = frozenset()
     revision: int = 0
     address_mode: str = ""
-    """`ipv6_address_mode`; with `slaac` or `dhcpv6-stateless` Neutron derives addresses from MACs."""
+    """`ipv6_address_mode`; `slaac` and `dhcpv6-stateless` derive addresses from MACs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class PoolRecord:
     gateway_chosen: bool = False
     """Whether the user named the gateway; else Kurier answered the first address of the range."""
     auxiliary: tuple[IPAddress, ...] = ()
-    options: NetworkOptions = NetworkOptions()
+    options: NetworkOptions = field(default_factory=NetworkOptions)
     network: DockerNetworkId | None = None
     subnet_id: SubnetId | None = None
     held_network: NetworkId | None = None

@@ -32,7 +32,7 @@ class SwitchFacts:
 class Plug:
     """A port to plug: a veth pair, one end in the integration bridge, one for the sandbox.
 
-    `device` is the switch's end, `peer` the sandbox's; both at most 15 characters, never used before.
+    `device` is the switch's end, `peer` the sandbox's; at most 15 characters, never used before.
     """
 
     lease_id: LeaseId

@@ -214,7 +214,8 @@ class Addresses:
 
     def _pair(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
         """The lease whose other family was just asked for: the engine asks for both families of
-        one endpoint in a row, under one lock per network, so the newest is the one meant."""
+        one endpoint in a row, under one lock per network, so the newest is the one meant.
+        """
         version, since = subnet.cidr.version, self._context.clock.now() - _PAIRING
 
         def lacks_only_this(lease: LeaseRecord) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts an engine network together in Neutron: makes or adopts the network and its subnets, tags them.
+"""Puts an engine network together in Neutron: makes or adopts network and subnets, tags them.
 
 Every step is in the ledger before the next begins, so that whatever stops the making, the removal
 knows what there is to take away.
@@ -7,7 +7,6 @@ knows what there is to take away.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 
 from kurier.model import tags
@@ -184,7 +183,8 @@ class Assembly:
 
     async def _reserve(self, record: NetworkRecord, subnet: SubnetRecord) -> NetworkRecord:
         """Keeps auxiliary addresses out of a pool that is not ours, by a port for each that no
-        port has: the subnet itself is not touched."""
+        port has: the subnet itself is not touched.
+        """
         for address in subnet.auxiliary:
             held = PortFilter(record.neutron_id, subnet_id=subnet.id, address=address)
             if await self._cloud.ports(held):

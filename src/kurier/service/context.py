@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import EnvironmentId
@@ -27,7 +27,7 @@ class ServiceSettings:
     """The settings that the use cases need; times in seconds."""
 
     host: str = ""
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     default_pool_v4: str = ""
     default_pool_v6: str = ""
     network_prefix: str = "kuryr-net-"

@@ -90,7 +90,8 @@ class Endpoints:
 
     async def delete(self, endpoint: EndpointId) -> None:
         """Answers DeleteEndpoint; always succeeds, and only writes to the ledger: the engine tells
-        a release once and does not listen to the answer."""
+        a release once and does not listen to the answer.
+        """
         async with self._turns.turn(endpoint):
             lease = self._ledger.lease_of_endpoint(endpoint)
             if lease is None:
@@ -133,7 +134,8 @@ class Endpoints:
 
     def _lease_for(self, network: NetworkRecord, ask: EndpointAsk) -> LeaseRecord:
         """The lease that RequestAddress made for this endpoint's addresses, or a new one where
-        the engine's addresses come from another IPAM driver."""
+        the engine's addresses come from another IPAM driver.
+        """
         wanted = [one.ip for one in (ask.address_v4, ask.address_v6) if one is not None]
         found = [
             lease
@@ -184,7 +186,8 @@ class Endpoints:
         self, lease: LeaseRecord, network: NetworkRecord, ask: EndpointAsk
     ) -> LeaseRecord:
         """Plugs the port. Names are new each time: a name whose port still stands in the switch
-        is dead to it."""
+        is dead to it.
+        """
         unique = self._context.names.hex(11)
         leased = replace(
             lease,

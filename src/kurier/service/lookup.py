@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds what somebody else made: networks, subnets, pools, groups and QoS policies by id or name."""
+"""Finds by id or name what somebody else made: networks, subnets, pools, groups, QoS policies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Found = TypeVar("_Found", Network, Subnet, SubnetPool, SecurityGroup)
 
 
 async def find_network(cloud: Cloud, reference: NetworkReference) -> Network:
-    """The network named by id, name or both; NOT_FOUND, AMBIGUOUS, or BAD_REQUEST if they differ."""
+    """The network named; NOT_FOUND, AMBIGUOUS, or BAD_REQUEST where id and name differ."""
     if reference.id is None:
         return _only(
             "network", reference.name, "neutron.net.uuid", await cloud.networks(name=reference.name)
@@ -79,7 +79,7 @@ async def find_pool(cloud: Cloud, reference: PoolReference, version: int) -> Sub
 
 
 async def default_pool(cloud: Cloud, configured: str, version: int) -> SubnetPool:
-    """The subnet pool for a network without --subnet: the configured one, else Neutron's default."""
+    """The subnet pool for a network without --subnet: as configured, else Neutron's default."""
     if configured:
         return await find_pool(cloud, _pool_reference(configured), version)
     found = await cloud.subnet_pools(default=True, ip_version=version)
@@ -151,14 +151,16 @@ def _missing(what: str, name: str) -> KurierError:
 def _ambiguous(what: str, name: str, ids: Sequence[str], key: str) -> KurierError:
     return KurierError(
         Code.AMBIGUOUS,
-        f"{len(ids)} {what} are named {name} ({', '.join(sorted(ids))}): say which one with {key}=.",
+        f"{len(ids)} {what} are named {name} ({', '.join(sorted(ids))}): "
+        f"say which one with {key}=.",
     )
 
 
 def _disagree(what: str, identity: str, is_named: str, said: str) -> KurierError:
     return KurierError(
         Code.BAD_REQUEST,
-        f"The {what} {identity} is named {is_named}, not {said}: give its id or its name, not both.",
+        f"The {what} {identity} is named {is_named}, not {said}: give its id or its name, "
+        "not both.",
     )
 
 

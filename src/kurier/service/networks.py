@@ -95,7 +95,8 @@ class Networks:
 
     async def delete(self, network_id: DockerNetworkId) -> None:
         """Answers DeleteNetwork. Where Neutron is away the work is done later; where a network
-        of Kurier's making must stand, since others use it, the sentence says so."""
+        of Kurier's making must stand, since others use it, the sentence says so.
+        """
         record = self._ledger.network(network_id)
         if record is None:
             record = NetworkRecord(network_id, NetworkState.REMOVING, self._context.clock.now())

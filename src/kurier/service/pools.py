@@ -66,7 +66,8 @@ class Pools:
 
     async def release(self, pool_id: PoolId) -> None:
         """Answers ReleasePool. A pool that serves a network goes with that network's removal,
-        since the engine releases the pool before it deletes the network."""
+        since the engine releases the pool before it deletes the network.
+        """
         record = self._ledger.pool(pool_id)
         if record is None:
             if "-" in pool_id:  # kuryr-libnetwork's pool ids are Neutron subnet pools' UUIDs
@@ -139,7 +140,8 @@ class Pools:
             raise KurierError(
                 Code.AMBIGUOUS,
                 f"Network {network.name or network.id} has {len(fitting)} IPv{version} subnets "
-                f"({', '.join(sorted(str(one.cidr) for one in fitting))}): say which with --subnet.",
+                f"({', '.join(sorted(str(one.cidr) for one in fitting))}): "
+                "say which with --subnet.",
             )
         return fitting[0] if fitting else None
 

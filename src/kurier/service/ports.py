@@ -43,7 +43,7 @@ _NOTHING_WAS_MADE = {
 }
 """Neutron's own refusals: after any other error a port may be there all the same."""
 _LOST_ANSWER_DELAY = 12.0
-"""Seconds until a create whose answer was lost has surely ended in Neutron, one way or the other."""
+"""Seconds until a create whose answer was lost has surely ended in Neutron, either way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ from kurier.model.wiring import Plug, Plugged, SwitchFacts
 
 class Cloud(Protocol):
     """Neutron. Every call may raise CREDENTIALS, CLOUD_AWAY, CLOUD_ERROR or POLICY besides the
-    codes named below; lists are complete (all pages) or an error, never partial."""
+    codes named below; lists are complete (all pages) or an error, never partial.
+    """
 
     async def capabilities(self) -> Capabilities: ...
 
@@ -163,7 +164,7 @@ class Datapath(Protocol):
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""
 
-    async def wait_wired(self, device: str, timeout: float) -> bool:
+    async def wait_wired(self, device: str, timeout: float) -> bool:  # noqa: ASYNC109
         """Waits (seconds) for the switch's own word that the port is wired; False on time-out.
 
         With the ML2/OVS agent the word is the local VLAN tag on the Port row.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tells Neutron, after the fact, what a lease made true: whose container a port serves, what it
-exposes, which endpoint it is."""
+exposes, which endpoint it is.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +140,8 @@ class Settlement:
 
     async def _drop_endpoint(self, job: Job) -> None:
         """Removes the port of an endpoint that the ledger never knew: one of a lost ledger, or
-        one that kuryr-libnetwork left."""
+        one that kuryr-libnetwork left.
+        """
         endpoint = EndpointId(job.key)
         if self._ledger.lease_of_endpoint(endpoint) is not None:
             return
