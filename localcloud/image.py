@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The test image: a static busybox, made here because no image registry is needed for it."""
+"""The test image: a static busybox, made here so that no image registry is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import threading
 from pathlib import Path
 
 from . import debs, engine
-from .commands import run, succeeds
+from .commands import attempt, run
+from .errors import CloudError
 from .layout import Layout
 from .place import Place
 
@@ -25,35 +26,39 @@ _FILES = {
     "www/index.html": "hello from a container\n",
 }
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_LABEL = "kurier.layer"
 _fetch_lock = threading.Lock()
 
 
 def busybox(layout: Layout) -> Path:
-    """A static busybox, from Debian's package, not installed. Raises `CloudError`."""
+    """The static busybox of Debian's package, unpacked, not installed. Raises `CloudError`."""
     with _fetch_lock:
         folder = debs.unpack(
             layout, ("busybox-static",), debs.machine_suite(), layout.downloads / "busybox"
         )
-    found = next(
-        (path for path in (folder / "bin/busybox", folder / "usr/bin/busybox") if path.exists()),
-        None,
-    )
-    return found or folder / "bin/busybox"
+    for name in ("bin/busybox", "usr/bin/busybox"):
+        if (folder / name).exists():
+            return folder / name
+    raise CloudError(f"Debian's busybox-static below {folder} holds no busybox.")
 
 
 def load(place: Place) -> str:
     """Make the image known to this host's engine. Raises `CloudError`."""
-    if succeeds([*engine.docker(place), "image", "inspect", IMAGE]):
+    layer = root_archive(busybox(place.layout))
+    digest = hashlib.sha256(layer).hexdigest()
+    wanted = f'{{{{index .Config.Labels "{_LABEL}"}}}}'
+    known = attempt([*engine.docker(place), "image", "inspect", "--format", wanted, IMAGE])
+    if known.strip() == digest:
         return "there already"
     run(
         [*engine.docker(place), "load"],
         what=f"Loading {IMAGE}",
-        stdin=image_archive(root_archive(busybox(place.layout))),
+        stdin=image_archive(layer, digest),
     )
     return "loaded"
 
 
-def image_archive(layer: bytes) -> bytes:
+def image_archive(layer: bytes, digest: str) -> bytes:
     """An archive for `docker load` with one layer (Docker Image Specification v1.2)."""
     # StopSignal: a busybox program that is PID 1 ignores SIGTERM, so that every stop would last
     # Docker's ten seconds.
@@ -67,11 +72,9 @@ def image_archive(layer: bytes) -> bytes:
                 "Env": ["PATH=/bin"],
                 "WorkingDir": "/",
                 "StopSignal": "SIGKILL",
+                "Labels": {_LABEL: digest},
             },
-            "rootfs": {
-                "type": "layers",
-                "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()],
-            },
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     ).encode()
     config_name = hashlib.sha256(configuration).hexdigest() + ".json"
@@ -80,24 +83,21 @@ def image_archive(layer: bytes) -> bytes:
     ).encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in (
-            (config_name, configuration),
-            ("layer.tar", layer),
-            ("manifest.json", manifest),
-        ):
-            _add_file(tar, name, content)
+        _add_file(tar, config_name, configuration)
+        _add_file(tar, "layer.tar", layer)
+        _add_file(tar, "manifest.json", manifest)
     return buffer.getvalue()
 
 
 def root_archive(program: Path) -> bytes:
-    """The image's root file system as a tar archive."""
+    """The image's root file system as a tar archive, the same for the same program."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder in _FOLDERS:
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
             tar.addfile(entry)
-        tar.add(program, "bin/busybox")
+        _add_file(tar, "bin/busybox", program.read_bytes(), 0o755)
         for applet in run([str(program), "--list"]).split():
             if applet != "busybox":
                 link = tarfile.TarInfo(f"bin/{applet}")
@@ -108,7 +108,7 @@ def root_archive(program: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add_file(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(content), 0o644
+    entry.size, entry.mode = len(content), mode
     tar.addfile(entry, io.BytesIO(content))
