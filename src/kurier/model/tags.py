@@ -34,6 +34,7 @@ LEASED = "kurier.role:leased"
 RESERVED = "kurier.role:reserved"
 """On a port that only keeps an --aux-address out of an existing subnet's pool."""
 _MAPPING = re.compile(r"kurier:([0-9a-f]{8}):([0-9A-Za-z_-]{1,43})\Z")
+_HEX32 = re.compile(r"[0-9a-f]{32}\Z")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -166,6 +167,12 @@ def host_tag(host: str) -> str:
 def endpoint_tags(endpoint: EndpointId) -> tuple[str, ...]:
     """The two halves of an endpoint's id, as kuryr-libnetwork tags its ports."""
     return halves(endpoint)
+
+
+def is_port_mark(tag: str) -> bool:
+    """Whether Kurier (or kuryr-libnetwork) put a tag on a port that it adopted."""
+    ours = tag.startswith(("kurier.env:", "kurier.host:", "kurier.role:"))
+    return ours or tag == KURYR_PORT_EXISTING or bool(_HEX32.match(tag))
 
 
 def _pack(network: DockerNetworkId) -> str:

@@ -32,6 +32,7 @@ from kurier.model.options import (
 from kurier.model.ranges import allocation_ranges
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord, SubnetRecord
 from kurier.service.context import DEVICE_OWNER, Context
+from kurier.service.doing import doing
 from kurier.service.lookup import find_groups, find_network, find_pool, find_qos, find_subnet
 
 
@@ -131,6 +132,8 @@ class Assembly:
             self._store(replace(record, neutron_id=held, made=True))
             return await self._cloud.rename_network(held, name, description)
         await self._drop_held(parts)
+        self._store(record)
+        doing("Neutron was making the network")
         return await self._cloud.create_network(
             NetworkSpec(name, description, options.shared, options.policy.port_security)
         )
@@ -138,6 +141,7 @@ class Assembly:
     async def _subnet(self, record: NetworkRecord, network: Network, part: Part) -> SubnetRecord:
         found = await self._subnet_there(network, part)
         if found is None:
+            doing(f"Neutron was making subnet {part.cidr}")
             made = await self._cloud.create_subnet(await self._subnet_spec(record, network, part))
             return _subnet_record(made, part, made=True)
         if record.made and part.pool is not None and part.pool.subnet_id == found.id:
@@ -226,6 +230,7 @@ class Assembly:
                     tags.serving_tag(record.id, subnet.pool_id),
                 ]
             work += [self._cloud.add_tag(Kind.SUBNET, subnet.id, tag) for tag in marks]
+        doing("Neutron was tagging the network")
         for one in work:
             await one
         return record

@@ -21,6 +21,7 @@ from kurier.model.records import (
 )
 from kurier.model.wiring import Plug
 from kurier.service.context import Context
+from kurier.service.doing import doing
 from kurier.service.lookup import find_groups, find_qos
 from kurier.service.networks import Networks
 from kurier.service.outbox import JobKind, Outbox
@@ -198,6 +199,7 @@ class Endpoints:
             exposed=ask.exposed,
         )
         self._ledger.put_lease(leased)
+        doing("Open vSwitch was taking the port")
         try:
             await self._context.datapath.plug(_plug(leased, network))
         except BaseException:
@@ -215,6 +217,7 @@ class Endpoints:
 
     async def _wait_wired(self, lease: LeaseRecord) -> None:
         settings = self._context.settings
+        doing(f"the switch was wiring port {lease.port_id}")
         if await self._context.datapath.wait_wired(lease.device, settings.wire_timeout):
             return
         addresses = ", ".join(str(one.address) for one in lease.addresses)

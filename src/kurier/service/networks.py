@@ -84,7 +84,6 @@ class Networks:
             internal=ask.internal,
             gateway_service=options.gateway_service,
         )
-        self._ledger.put_network(record)
         try:
             active = await self._assembly.build(record, options, parts)
         except BaseException as error:

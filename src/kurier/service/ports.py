@@ -28,6 +28,7 @@ from kurier.model.records import (
     move,
 )
 from kurier.service.context import DEVICE_OWNER, Context
+from kurier.service.doing import doing
 from kurier.service.outbox import JobKind, Outbox
 
 LOG = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Ports:
         a port whose answer is lost is found by it.
         """
         self._ledger.put_lease(lease)
+        doing("Neutron was making the port")
         try:
             port = await self._context.cloud.create_port(
                 await self._spec(lease, addresses, guard, mac)
@@ -111,6 +113,7 @@ class Ports:
             qos_policy_id=guard.qos,
             port_security=guard.port_security,
         )
+        doing(f"Neutron was handing over port {lease.port_id}")
         port = await self._context.cloud.update_port(lease.port_id, change)
         adopted = self._with_port(lease, port, guard)
         self._ledger.put_lease(adopted)
@@ -212,7 +215,7 @@ class Ports:
                 return
             raise
         for tag in sorted(port.tags - set(before.tags)):
-            if tag.startswith(("kurier.", tags.KURYR_PORT_EXISTING)) or _is_half(tag):
+            if tags.is_port_mark(tag):
                 await cloud.remove_tag(Kind.PORT, port_id, tag)
 
 
@@ -276,10 +279,6 @@ def refuse_unusable(port: Port) -> None:
 
 def _differs(now: str, before: str) -> str | None:
     return None if now == before else before
-
-
-def _is_half(tag: str) -> bool:
-    return len(tag) == 32 and set(tag) <= set("0123456789abcdef")
 
 
 def _merge(addresses: tuple[LeasedAddress, ...], port: Port) -> tuple[LeasedAddress, ...]:

@@ -33,6 +33,7 @@ class Removal:
         self._context = context
         self._ledger = context.ledger
         self._cloud = context.cloud
+        self._outbox = outbox
         self._ports = ports
         self._recovery = recovery
         outbox.handle(JobKind.DROP_NETWORK, self._drop)
@@ -50,6 +51,8 @@ class Removal:
             for pool in self._ledger.pools():
                 if pool.network == network_id:
                     self._ledger.drop_pool(pool.id)
+                    if "-" in pool.id:  # kuryr-libnetwork's: the UUID of a subnet pool
+                        self._outbox.add(JobKind.DROP_KURYR_POOL, pool.id)
             self._ledger.drop_network(network_id)
             if note:
                 self._remember(network_id, note)

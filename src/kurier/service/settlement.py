@@ -150,18 +150,17 @@ class Settlement:
         for port in {port.id: port for port in found}.values():
             await self._context.datapath.unplug(f"tap{port.id[:11]}")
             if tags.KURYR_PORT_EXISTING in port.tags:
-                await self._give_back(port, endpoint)
+                await self._give_back(port)
             else:
                 await self._cloud.delete_port(port.id)
 
-    async def _give_back(self, port: Port, endpoint: EndpointId) -> None:
+    async def _give_back(self, port: Port) -> None:
         """Frees somebody else's port as well as can be told without the ledger."""
         await self._cloud.update_port(
             port.id, PortChange(device_id="", device_owner="", host_id="")
         )
-        ours = (*tags.endpoint_tags(endpoint), tags.KURYR_PORT_EXISTING, tags.LEASED)
         for tag in port.tags:
-            if tag in ours or tag.startswith(("kurier.env:", "kurier.host:")):
+            if tags.is_port_mark(tag):
                 await self._cloud.remove_tag(Kind.PORT, port.id, tag)
 
     async def _drop_plug(self, job: Job) -> None:
@@ -169,8 +168,19 @@ class Settlement:
             await self._context.datapath.unplug(job.key)
 
     async def _drop_port(self, job: Job) -> None:
-        if not any(lease.port_id == job.key for lease in self._ledger.leases()):
-            await self._cloud.delete_port(PortId(job.key))
+        """Deletes a port that no lease knows; one that was adopted goes back to its owner."""
+        if any(lease.port_id == job.key for lease in self._ledger.leases()):
+            return
+        try:
+            port = await self._cloud.port(PortId(job.key))
+        except KurierError as error:
+            if error.code is Code.NOT_FOUND:
+                return
+            raise
+        if tags.KURYR_PORT_EXISTING in port.tags:
+            await self._give_back(port)
+        else:
+            await self._cloud.delete_port(port.id)
 
 
 def _other(now: str, wanted: str) -> str | None:
