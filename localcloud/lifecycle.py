@@ -26,6 +26,7 @@ from . import (
 )
 from .commands import attempt
 from .errors import CloudError
+from .guests import records
 from .layout import Layout, secrets_of
 from .place import Place, places
 from .process import Daemon
@@ -52,6 +53,7 @@ def up(layout: Layout, reporter: Reporter) -> None:
         layout.log("up").parent.mkdir(exist_ok=True)
         secrets_of(layout)
         for place in _extra_hosts(layout):
+            records.remove_all(layout, place.index)
             _stop_host(place)
             network.remove_host(place)
         run_steps(_steps(layout), reporter)
@@ -62,6 +64,7 @@ def down(layout: Layout, reporter: Reporter) -> None:
     _require_root()
     with locked(layout.state):
         everywhere = _known_places(layout)
+        records.remove_all(layout)
         _side_by_side(
             [
                 lambda place=place: _stop_host(place)  # type: ignore[misc]

@@ -58,7 +58,7 @@ BASE = (
 ENGINE = (
     Requirement("dockerd", "docker.io", ("docker.service", "docker.socket", "containerd.service")),
 )
-GUEST = (Requirement("qemu-system-x86_64", "qemu-system-x86"), Requirement("cpio", "cpio"))
+GUEST = (Requirement("qemu-system-x86_64", "qemu-system-x86"),)
 
 
 def find(command: str) -> str | None:
