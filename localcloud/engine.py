@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from . import engines
 from .commands import attempt, succeeds
 from .packages import find
 from .place import Place
@@ -21,10 +22,9 @@ START_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Choice:
-    """Which engine a host runs: a folder of binaries ("" for the installed one), extra flags."""
+    """A host's engine: one of `engines.VERSIONS`, or "" for the installed one, and its flags."""
 
     version: str = ""
-    binaries: str = ""
     arguments: tuple[str, ...] = ()
 
 
@@ -37,7 +37,7 @@ def choice(place: Place) -> Choice:
     """What the engine was last started with."""
     try:
         values = json.loads((place.folder / "engine.json").read_text())
-        return Choice(str(values["version"]), str(values["binaries"]), tuple(values["arguments"]))
+        return Choice(str(values["version"]), tuple(values["arguments"]))
     except (OSError, ValueError, KeyError):
         return Choice()
 
@@ -45,20 +45,19 @@ def choice(place: Place) -> Choice:
 def daemon(place: Place, chosen: Choice | None = None) -> Daemon:
     """The engine's process. Exec root and socket are Docker's defaults, inside the host."""
     picked = chosen or choice(place)
-    program = f"{picked.binaries}/dockerd" if picked.binaries else find("dockerd") or "dockerd"
     # Each version has a data root of its own: an older engine cannot read a newer one's.
     root = place.folder / ("docker" + (f"-{picked.version}" if picked.version else ""))
     return place.layout.daemon(
         f"dockerd-{place.name}",
         (
-            program,
+            _program(place, picked, "dockerd"),
             f"--data-root={root}",
             f"--pidfile={place.folder / 'docker.pid'}",
             f"--config-file={place.folder / 'daemon.json'}",
             "--host=unix:///var/run/docker.sock",
             *picked.arguments,
         ),
-        env={"PATH": _path(picked)},
+        env={"PATH": _path(place, picked)},
         enter=place.enter,
         stop_seconds=60.0,
     )
@@ -70,6 +69,8 @@ def start(place: Place, chosen: Choice | None = None) -> str:
     process = daemon(place, picked)
     if answers(place):
         return "running" if process.running else "the machine's own"
+    if picked.version:
+        engines.fetch(picked.version, place.layout)
     place.folder.mkdir(parents=True, exist_ok=True)
     (place.folder / "daemon.json").write_text("{}\n")
     (place.folder / "engine.json").write_text(json.dumps(asdict(picked)))
@@ -88,9 +89,7 @@ def answers(place: Place) -> bool:
 
 def docker(place: Place) -> list[str]:
     """The client's command line for this host's engine."""
-    picked = choice(place)
-    client = f"{picked.binaries}/docker" if picked.binaries else find("docker") or "docker"
-    return [client, "--host", f"unix://{socket_path(place)}"]
+    return [_program(place, choice(place), "docker"), "--host", f"unix://{socket_path(place)}"]
 
 
 def stop(place: Place, *, with_containers: bool) -> bool:
@@ -110,13 +109,11 @@ def stop(place: Place, *, with_containers: bool) -> bool:
     return True
 
 
-def with_arguments(
-    place: Place, version: str | None, binaries: str | None, arguments: tuple[str, ...] | None
-) -> Choice:
+def changed(place: Place, version: str | None, arguments: tuple[str, ...] | None) -> Choice:
     """The last choice with the given parts changed."""
     picked = choice(place)
     if version is not None:
-        picked = replace(picked, version=version, binaries=binaries or "")
+        picked = replace(picked, version=version)
     if arguments is not None:
         picked = replace(picked, arguments=arguments)
     return picked
@@ -162,6 +159,14 @@ def _parent(pid: int) -> int:
     return stat.parent if stat else 0
 
 
-def _path(picked: Choice) -> str:
+def _program(place: Place, picked: Choice, name: str) -> str:
+    if picked.version:
+        return str(engines.programs(place.layout, picked.version) / name)
+    return find(name) or name
+
+
+def _path(place: Place, picked: Choice) -> str:
     usual = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin"
-    return f"{picked.binaries}:{usual}" if picked.binaries else usual
+    if picked.version:
+        return f"{engines.programs(place.layout, picked.version)}:{usual}"
+    return usual

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 from . import debs
+from .commands import succeeds
 from .errors import CloudError
 from .layout import Layout
 from .settings import Settings, load, state_folder
@@ -19,10 +21,11 @@ _PROGRAMS = (
     "containerd",
     "containerd-shim-runc-v2",
     "runc",
-    "docker-init",
     "docker-proxy",
     "tini",
 )
+_FOLDERS = ("usr/bin", "usr/sbin", "bin", "sbin", "usr/libexec/docker")
+_fetch_lock = threading.RLock()
 
 
 def fetch(version: str, layout: Layout | None = None) -> Path:
@@ -33,13 +36,24 @@ def fetch(version: str, layout: Layout | None = None) -> Path:
     if version not in SUITES:
         raise CloudError(f"There is no engine {version}; there are {', '.join(VERSIONS)}.")
     owner = layout or _layout()
-    packages: tuple[str, ...] = ("docker.io", "containerd", "runc")
+    packages = ["docker.io", "containerd", "runc", "tini"]
     if version != "20.10":  # Debian split the client off after bookworm.
-        packages = (*packages, "docker-cli")
-    if version == "28.5":
-        packages = (*packages, "tini")
-    root = debs.unpack(owner, packages, SUITES[version], owner.downloads / f"engine-{version}")
-    return _programs(root)
+        packages.append("docker-cli")
+    with _fetch_lock:
+        folder = programs(owner, version)
+        root = debs.unpack(owner, tuple(packages), SUITES[version], folder.parent)
+        if not folder.exists():
+            _link_programs(root, folder)
+            if not succeeds([str(folder / "runc"), "--version"]):
+                # A newer Debian's runc wants a newer C library; the engines take any runc.
+                (folder / "runc").unlink(missing_ok=True)
+                (folder / "runc").symlink_to(fetch("20.10", owner) / "runc")
+    return folder
+
+
+def programs(layout: Layout, version: str) -> Path:
+    """Where `fetch` puts the programs of an engine."""
+    return layout.downloads / f"docker-{version}" / "programs"
 
 
 def compose(layout: Layout | None = None) -> Path:
@@ -52,20 +66,16 @@ def compose(layout: Layout | None = None) -> Path:
     raise CloudError("Debian's docker-compose package holds no docker-compose program.")
 
 
-def _programs(root: Path) -> Path:
-    """One folder of links to the unpacked programs."""
-    folder = root / "programs"
-    if not folder.exists():
-        part = root / "programs.new"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        for name in _PROGRAMS:
-            for path in root.rglob(name):
-                if path.is_file() and path.stat().st_mode & 0o100 and part not in path.parents:
-                    (part / name).symlink_to(path)
-                    break
-        part.rename(folder)
-    return folder
+def _link_programs(root: Path, folder: Path) -> None:
+    """Make one folder of links to the unpacked programs."""
+    part = folder.with_suffix(".new")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    for name in _PROGRAMS:
+        found = [root / top / name for top in _FOLDERS if (root / top / name).is_file()]
+        if found:
+            (part / name).symlink_to(found[0])
+    part.rename(folder)
 
 
 def _layout() -> Layout:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import engine, engines, image, network, ovs
+from . import engine as docker_engine
+from . import image, network, ovs
 from .commands import run
 from .errors import CloudError
 from .place import Place
@@ -40,7 +41,7 @@ class Host:
     @property
     def docker_host(self) -> str:
         """`DOCKER_HOST` of this host's engine, usable from the machine."""
-        return f"unix://{engine.socket_path(self.place)}"
+        return f"unix://{docker_engine.socket_path(self.place)}"
 
     @property
     def ovsdb(self) -> str:
@@ -129,7 +130,7 @@ class Host:
     def docker(self, *arguments: str, seconds: float = 120.0) -> str:
         """The Docker client's output against this host's engine. Raises `CloudError`."""
         return run(
-            [*engine.docker(self.place), *arguments],
+            [*docker_engine.docker(self.place), *arguments],
             seconds=seconds,
             what=f"docker {' '.join(arguments)} on {self.name}",
         )
@@ -137,7 +138,7 @@ class Host:
     @property
     def docker_command(self) -> list[str]:
         """The Docker client's command line for this host's engine, usable from the machine."""
-        return engine.docker(self.place)
+        return docker_engine.docker(self.place)
 
     def vsctl(self, *arguments: str) -> str:
         """`ovs-vsctl` against this host's switch. Raises `CloudError`."""
@@ -149,36 +150,33 @@ class Host:
         return (self.folder / "engine.json").exists()
 
     def start_dockerd(
-        self, engine_version: str | None = None, arguments: tuple[str, ...] | None = None
+        self, engine: str | None = None, arguments: tuple[str, ...] | None = None
     ) -> None:
         """Start this host's engine and load the test image.
 
-        `engine_version` is one of `engines.VERSIONS`, fetched if need be ("" is the installed
+        `engine` is one of `engines.VERSIONS`, fetched if need be ("" is the installed
         one); `arguments` are further flags, such as `("--live-restore",)`. Both are kept for later
         starts until changed. Raises `CloudError`.
         """
-        binaries = None
-        if engine_version:
-            binaries = str(engines.fetch(engine_version, self.place.layout))
-        chosen = engine.with_arguments(self.place, engine_version, binaries, arguments)
-        if self.dockerd.running and chosen != engine.choice(self.place):
+        chosen = docker_engine.changed(self.place, engine, arguments)
+        if self.dockerd.running and chosen != docker_engine.choice(self.place):
             raise CloudError(f"The engine of {self.name} runs; stop it before changing it.")
-        engine.start(self.place, chosen)
+        docker_engine.start(self.place, chosen)
         network.allow_bridged(self.place.layout)
         image.load(self.place)
 
     def stop_dockerd(self) -> None:
         """Stop the engine as its service would (SIGTERM)."""
-        engine.stop(self.place, with_containers=False)
+        docker_engine.stop(self.place, with_containers=False)
 
     def kill_dockerd(self) -> None:
         """SIGKILL to the engine; its containers' shims live on."""
-        engine.daemon(self.place).kill()
+        docker_engine.daemon(self.place).kill()
 
     @property
     def dockerd(self) -> Service:
         """The engine's process."""
-        return Service(engine.daemon(self.place), lambda: engine.start(self.place))
+        return Service(docker_engine.daemon(self.place), lambda: docker_engine.start(self.place))
 
     def service(self, name: str) -> Service:
         """One of ovsdb-server, ovs-vswitchd, ovn-controller, dockerd on this host."""

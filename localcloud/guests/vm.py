@@ -92,7 +92,8 @@ class Vm:
         lines = output.replace("\r", "").split("\n")[1:]
         if tail.split()[0] != "0":
             raise CloudError(
-                f"`{command}` in the virtual machine {self.name} failed: {' '.join(lines).strip()}"
+                f"`{command}` in the virtual machine {self.name} failed with exit code "
+                f"{tail.split()[0]}: {' '.join(lines).strip()}"
             )
         return "\n".join(lines).strip()
 
@@ -184,7 +185,8 @@ class Vm:
 
     def _read_until(self, console: socket.socket, mark: str, deadline: float) -> str:
         text = ""
-        while f"\n{mark}" not in text.replace("\r", "") or not text.endswith("\n"):
+        # Done once the line that holds the mark, and behind it the exit code, has ended.
+        while "\n" not in text.partition(mark)[2]:
             received = b""
             with contextlib.suppress(TimeoutError):
                 received = console.recv(4096)
