@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reconcile pass may decide: over random snapshots, never against the living."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kurier.model.ids import DockerNetworkId, EndpointId, LeaseId, NetworkId, PortId
+from kurier.model.neutron import Port
+from kurier.model.records import LeaseRecord, LeaseState, PortBefore
+from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
+from kurier.model.wiring import Plugged
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+GRACE = timedelta(minutes=5)
+LONG_AGO = NOW - 2 * GRACE
+BEFORE = PortBefore("", "", "", "", "", "", (), None, True, "", ())
+NUMBERS = st.integers(0, 7)  # few, so that leases, plugs, ports and endpoints often meet
+
+
+def lease_of(number: int, state: LeaseState, port: int | None, adopted: bool) -> LeaseRecord:
+    attached = state in (LeaseState.LEASED, LeaseState.RELEASING)
+    return LeaseRecord(
+        LeaseId(f"lease-{number}"),
+        state,
+        DockerNetworkId("network"),
+        NetworkId("neutron"),
+        LONG_AGO,
+        port_id=None if port is None else PortId(f"port-{port}"),
+        before=BEFORE if adopted else None,
+        endpoint=EndpointId(f"endpoint-{number}") if attached else None,
+        device=f"tap{number}" if attached else "",
+    )
+
+
+def port_of(number: int, device_id: str) -> Port:
+    return Port(PortId(f"port-{number}"), NetworkId("neutron"), "", device_id=device_id)
+
+
+def plug_of(number: int, port: int, link: bool, peer: bool) -> Plugged:
+    lease, on = LeaseId(f"lease-{number}"), PortId(f"port-{port}")
+    return Plugged(lease, on, f"tap{number}", link, peer and link, wired=True)
+
+
+leases = st.builds(
+    lease_of, NUMBERS, st.sampled_from(LeaseState), st.none() | NUMBERS, st.booleans()
+)
+plugs = st.builds(plug_of, NUMBERS, NUMBERS, st.booleans(), st.booleans())
+ports = st.builds(port_of, NUMBERS, st.sampled_from(["", "other"]) | NUMBERS.map("lease-{}".format))
+endpoints = st.frozensets(NUMBERS.map(lambda number: EndpointId(f"endpoint-{number}")))
+snapshots = st.builds(
+    Snapshot,
+    now=st.just(NOW),
+    leases=st.lists(leases, max_size=6, unique_by=lambda one: one.id).map(tuple),
+    plugged=st.none() | st.lists(plugs, max_size=6, unique_by=lambda one: one.device).map(tuple),
+    endpoints=st.none() | endpoints,
+    ports=st.none() | st.lists(ports, max_size=6, unique_by=lambda one: one.id).map(tuple),
+)
+
+
+def harshest(snapshot: Snapshot) -> Plan:
+    """The plan when all that looks unused has looked so for long."""
+    first = plan(snapshot, {}, GRACE)
+    return plan(snapshot, dict.fromkeys(first.suspects, LONG_AGO), GRACE)
+
+
+def in_a_sandbox(snapshot: Snapshot) -> set[str]:
+    return {
+        one.device for one in snapshot.plugged or () if one.link_present and not one.peer_present
+    }
+
+
+def of_all(snapshot: Snapshot, chosen: tuple[LeaseId, ...]) -> list[LeaseRecord]:
+    return [lease for lease in snapshot.leases if lease.id in chosen]
+
+
+@given(snapshots)
+def test_one_look_convicts_nobody(snapshot: Snapshot) -> None:
+    first = plan(snapshot, {}, timedelta(0))
+    assert (first.release, first.unplug, first.delete) == ((), (), ())
+
+
+@given(snapshots)
+def test_no_lease_goes_that_the_engine_knows(snapshot: Snapshot) -> None:
+    for lease in of_all(snapshot, harshest(snapshot).release):
+        assert lease.endpoint is None or lease.endpoint not in (snapshot.endpoints or ())
+
+
+@given(snapshots)
+def test_no_lease_goes_whose_device_is_in_a_sandbox(snapshot: Snapshot) -> None:
+    held = in_a_sandbox(snapshot)
+    assert not {lease.device for lease in of_all(snapshot, harshest(snapshot).release)} & held
+
+
+@given(snapshots)
+def test_no_device_in_a_sandbox_is_unplugged_and_none_of_a_lease(snapshot: Snapshot) -> None:
+    unplugged = set(harshest(snapshot).unplug)
+    assert not unplugged & in_a_sandbox(snapshot)
+    assert not unplugged & {lease.device for lease in snapshot.leases}
+
+
+@given(snapshots)
+def test_no_port_goes_that_a_lease_or_a_device_has(snapshot: Snapshot) -> None:
+    deleted = set(harshest(snapshot).delete)
+    assert not deleted & {lease.port_id for lease in snapshot.leases}
+    assert not deleted & {one.port_id for one in snapshot.plugged or () if one.link_present}
+    asked_for = {lease.id for lease in snapshot.leases}
+    assert not deleted & {one.id for one in snapshot.ports or () if one.device_id in asked_for}
+
+
+@given(snapshots)
+def test_no_answer_from_switch_or_engine_convicts_no_endpoint(snapshot: Snapshot) -> None:
+    for silent in (replace(snapshot, plugged=None), replace(snapshot, endpoints=None)):
+        released = of_all(silent, harshest(silent).release)
+        assert [lease.endpoint for lease in released if lease.endpoint] == []
+
+
+@given(snapshots)
+def test_no_answer_from_the_switch_unplugs_and_deletes_nothing(snapshot: Snapshot) -> None:
+    blind = harshest(replace(snapshot, plugged=None))
+    assert (blind.unplug, blind.delete) == ((), ())
+
+
+@given(snapshots)
+def test_no_answer_from_neutron_deletes_and_reports_nothing(snapshot: Snapshot) -> None:
+    blind = harshest(replace(snapshot, ports=None))
+    assert (blind.delete, blind.reports) == ((), ())
+
+
+@given(snapshots)
+def test_what_is_being_released_is_not_released_again(snapshot: Snapshot) -> None:
+    states = {lease.state for lease in of_all(snapshot, harshest(snapshot).release)}
+    assert LeaseState.RELEASING not in states
+
+
+@given(snapshots, st.timedeltas(timedelta(0), GRACE - timedelta(seconds=1)))
+def test_nothing_goes_before_its_grace(snapshot: Snapshot, age: timedelta) -> None:
+    first = plan(snapshot, {}, GRACE)
+    young = plan(snapshot, dict.fromkeys(first.suspects, NOW - age), GRACE)
+    assert (young.release, young.unplug, young.delete) == ((), (), ())
+
+
+@given(snapshots)
+def test_what_goes_was_suspect_with_a_reason(snapshot: Snapshot) -> None:
+    decided = harshest(snapshot)
+    told = {(one.kind, one.key) for one in decided.suspects if one.reason}
+    gone = {("lease", one) for one in decided.release} | {("plug", one) for one in decided.unplug}
+    assert gone | {("port", one) for one in decided.delete} <= told
+
+
+@dataclass(frozen=True)
+class Case:
+    """A host with one lease, and what is seen of it."""
+
+    known: bool = False
+    link: bool = True
+    at_home: bool = True
+    port: bool = True
+
+    def snapshot(self, state: LeaseState = LeaseState.LEASED) -> Snapshot:
+        lease = lease_of(1, state, 1, adopted=False)
+        return Snapshot(
+            NOW,
+            (lease,),
+            (plug_of(1, 1, self.link, self.at_home),),
+            frozenset({EndpointId("endpoint-1")} if self.known else ()),
+            (port_of(1, lease.id),) if self.port else (),
+        )
+
+
+def test_a_lease_whose_endpoint_and_sandbox_are_gone_is_released() -> None:
+    for seen in (Case(), Case(link=False)):
+        assert harshest(seen.snapshot()).release == ("lease-1",)
+
+
+def test_a_lease_that_nobody_came_for_is_released_whoever_answers() -> None:
+    silent = Snapshot(NOW, (lease_of(1, LeaseState.ALLOCATED, 1, False),), None, None, None)
+    assert harshest(silent).release == ("lease-1",)
+
+
+def test_a_device_and_a_port_without_lease_go() -> None:
+    stray = replace(Case().snapshot(), leases=())
+    assert harshest(stray).unplug == ("tap1",)
+    assert harshest(stray).delete == ()  # its device stands; the port follows in a later pass
+    assert harshest(replace(stray, plugged=())).delete == ("port-1",)
+
+
+def test_a_suspect_that_was_cleared_in_between_begins_anew() -> None:
+    snapshot = Case().snapshot()
+    suspect = plan(snapshot, {}, GRACE).suspects[0]
+    for since in (NOW, NOW - GRACE + timedelta(seconds=1)):
+        assert plan(snapshot, {suspect: since}, GRACE).release == ()
+    other = Suspect(suspect.kind, suspect.key, "another reason")
+    assert plan(snapshot, {other: LONG_AGO}, GRACE).release == ()
+
+
+def test_a_live_container_whose_port_is_gone_is_reported_and_kept() -> None:
+    decided = harshest(Case(known=True, at_home=False, port=False).snapshot())
+    assert decided.release == ()
+    assert len(decided.reports) == 1
+    assert "port-1" in decided.reports[0]
+
+
+def test_an_adopted_port_without_our_tags_is_no_news() -> None:
+    snapshot = Case(known=True, port=False).snapshot()
+    adopted = replace(snapshot.leases[0], before=BEFORE)
+    assert harshest(replace(snapshot, leases=(adopted,))).reports == ()
