@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -75,6 +77,7 @@ def start(place: Place, chosen: Choice | None = None) -> str:
     (place.folder / "daemon.json").write_text("{}\n")
     (place.folder / "engine.json").write_text(json.dumps(asdict(picked)))
     (place.folder / "docker.pid").unlink(missing_ok=True)
+    _await_end_of_containerd(place)
     process.start()
     process.wait_ready(lambda: answers(place), START_SECONDS)
     return "started"
@@ -157,6 +160,18 @@ def _all_pids() -> list[int]:
 def _parent(pid: int) -> int:
     stat = process_stat(pid)
     return stat.parent if stat else 0
+
+
+def _await_end_of_containerd(place: Place) -> None:
+    """Wait while the containerd of a killed engine dies.
+
+    An engine that starts in that moment takes it for living and gives up half a minute later.
+    """
+    record = place.run / "docker" / "containerd" / "containerd.pid"
+    deadline = time.monotonic() + 5.0
+    with contextlib.suppress(OSError, ValueError):
+        while process_stat(int(record.read_text())) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def _program(place: Place, picked: Choice, name: str) -> str:
