@@ -28,11 +28,13 @@ class Bounds:
 
     `connect`: seconds until a TCP connection stands. `read`: seconds that one call may take with
     all that belongs to it (authentication, retries). `workers`: calls in flight at once.
+    `retries`: how often what may be repeated is tried again, if time is left.
     """
 
     connect: float = 3.0
-    read: float = 9.0
+    read: float = 8.0
     workers: int = 8
+    retries: int = 2
 
 
 class Clock(Protocol):

@@ -8,10 +8,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import MappingProxyType
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Call:
     method: str
     path: str
     doing: str
-    facts: Mapping[str, str] = field(default=_NO_FACTS)
+    facts: Mapping[str, str] = field(default_factory=dict)
     params: tuple[tuple[str, str], ...] = ()
     body: Mapping[str, object] | None = None
     if_revision: int | None = None

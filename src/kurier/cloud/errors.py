@@ -146,7 +146,7 @@ _BY_TYPE: Mapping[str, tuple[Code, str]] = {
         "and try again.",
     ),
     "GatewayConflictWithAllocationPools": (
-        Code.BAD_REQUEST,
+        Code.CONFLICT,
         "The gateway lies inside the range of addresses to give out ({message}): keep --gateway "
         "outside --ip-range.",
     ),
@@ -311,21 +311,22 @@ def _absent(refusal: NeutronRefusal, facts: _Facts) -> KurierError:
 def _forbidden(call: Call, message: str, site: Site) -> KurierError:
     rules = list(dict.fromkeys(_POLICY_RULE.findall(message)))
     narrow = [rule for rule in rules if ":" in rule] or rules
-    # Neutron names every rule it checked, not the one that failed. To bind to a host is what its
-    # default policy keeps from tenants, so that is named first.
-    narrow.sort(key=lambda rule: ("binding:" not in rule, rules.index(rule)))
     if not narrow:
         return KurierError(
             Code.POLICY,
             f"Neutron's policy does not let {site.user} {call.doing} ({message}): ask the cloud's "
             "operator for the right.",
         )
-    others = f" (checked together with {', '.join(narrow[1:])})" if narrow[1:] else ""
+    # Neutron names every rule it checked, not the one that failed. To choose the host is what its
+    # default policy keeps from tenants; the others are theirs on networks of their own.
+    binding = [rule for rule in narrow if rule.endswith(":binding:host_id")]
+    rule, *others = binding or narrow
+    which = f"policy rule {rule}" if not others else f"one of the policy rules {', '.join(narrow)}"
     return KurierError(
         Code.POLICY,
-        f"Neutron's policy rule {narrow[0]}{others} does not let {site.user} {call.doing}: the "
-        f'cloud\'s operator can allow it with the line "{narrow[0]}": "role:member" in Neutron\'s '
-        "policy.yaml, or give the user a role that has the right.",
+        f"Neutron's {which} does not let {site.user} {call.doing}: the cloud's operator can allow "
+        f'it with the line "{rule}": "role:member" in Neutron\'s policy.yaml, or by giving the '
+        "user a role that has the right.",
     )
 
 

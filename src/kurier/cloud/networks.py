@@ -11,7 +11,7 @@ from kurier.cloud.reading import value, whole_list
 from kurier.cloud.tagging import delete
 from kurier.cloud.transport import Transport
 from kurier.cloud.wire import WireNetwork, WireSubnet, WireSubnetPool
-from kurier.model.ids import IPNetwork, NetworkId, SubnetId, SubnetPoolId
+from kurier.model.ids import IPAddress, IPNetwork, NetworkId, SubnetId, SubnetPoolId
 from kurier.model.neutron import Network, NetworkSpec, Subnet, SubnetPool, SubnetSpec
 
 
@@ -93,6 +93,17 @@ class Subnets:
                 "pool": spec.subnet_pool_id or "(none)",
             },
             body={"subnet": subnet_body(spec)},
+        )
+        return value(call, self._transport.send(call), "subnet", WireSubnet)
+
+    def set_gateway(self, subnet_id: SubnetId, gateway: IPAddress | None) -> Subnet:
+        """The subnet with its new gateway, or with none."""
+        call = Call(
+            "PUT",
+            f"/subnets/{subnet_id}",
+            f"set gateway {gateway or 'none'} of subnet {subnet_id}",
+            facts={"noun": "subnet", "id": subnet_id, "subnet": subnet_id},
+            body={"subnet": {"gateway_ip": str(gateway) if gateway else None}},
         )
         return value(call, self._transport.send(call), "subnet", WireSubnet)
 

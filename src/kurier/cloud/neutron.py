@@ -20,6 +20,7 @@ from kurier.cloud.ports import Ports
 from kurier.cloud.tagging import Tagging
 from kurier.cloud.transport import Transport
 from kurier.model.ids import (
+    IPAddress,
     IPNetwork,
     NetworkId,
     PortId,
@@ -137,6 +138,9 @@ class NeutronCloud:
 
     async def create_subnet(self, spec: SubnetSpec) -> Subnet:
         return await self._run(self._subnets.create, spec)
+
+    async def set_subnet_gateway(self, subnet_id: SubnetId, gateway: IPAddress | None) -> Subnet:
+        return await self._run(self._subnets.set_gateway, subnet_id, gateway)
 
     async def delete_subnet(self, subnet_id: SubnetId) -> None:
         await self._run(self._subnets.delete, subnet_id)

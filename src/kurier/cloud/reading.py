@@ -48,7 +48,7 @@ def value(call: Call, body: bytes, key: str, shape: type[Readable[_Value]]) -> _
 
 
 def whole_list(
-    transport: Transport, call: Call, key: str, shape: type[Readable[_Value]]
+    transport: Transport, call: Call, key: str, shape: type[Readable[_Value]], size: int = PAGE
 ) -> list[_Value]:
     """Every item of a list, page by page; an error where any page fails, never a part.
 
@@ -58,7 +58,7 @@ def whole_list(
     found: list[_Value] = []
     marker = ""
     while True:
-        page = _page(call, marker)
+        page = _page(call, marker, size)
         items, more = _items(page, _send(transport, page), key, shape)
         found.extend(_values(page, items))
         if not more or not items:
@@ -68,8 +68,8 @@ def whole_list(
         marker = items[-1].id
 
 
-def _page(call: Call, marker: str) -> Call:
-    paging = (("limit", str(PAGE)), *((("marker", marker),) if marker else ()))
+def _page(call: Call, marker: str, size: int) -> Call:
+    paging = (("limit", str(size)), *((("marker", marker),) if marker else ()))
     return Call(call.method, call.path, call.doing, call.facts, (*call.params, *paging))
 
 

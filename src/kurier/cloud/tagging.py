@@ -73,4 +73,8 @@ def delete(transport: Transport, call: Call) -> None:
 
 
 def _path(kind: Kind, resource_id: str, tag: str) -> str:
+    if "/" in tag:
+        # Neutron's router sees the slash whichever way it is quoted and answers 404, which would
+        # pass for "gone already".
+        raise KurierError(Code.UNSUPPORTED, f"Neutron cannot address tag {tag} for its slash.")
     return f"/{kind}/{resource_id}/tags/{quote(tag, safe='')}"

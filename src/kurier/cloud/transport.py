@@ -19,8 +19,10 @@ from kurier.cloud.session import NeutronSession
 from kurier.model.errors import Code, KurierError
 
 _LOG = logging.getLogger(__name__)
-_PAUSES = (0.2, 0.6)
-"""Seconds before the second and the third try of what may be repeated."""
+_PAUSE = 0.2
+"""Seconds before the second try of what may be repeated; three times as long for each further."""
+_CLOUDS_FAULT = {Code.CLOUD_AWAY, Code.CLOUD_ERROR, Code.CREDENTIALS}
+"""What tells of the cloud's health; everything else tells of the request."""
 
 
 class Transport:
@@ -64,7 +66,8 @@ class Transport:
         self._closed.set()
 
     def _tries(self, call: Call) -> bytes:
-        for pause in _PAUSES if call.repeatable else ():
+        for retry in range(self._bounds.retries if call.repeatable else 0):
+            pause = _PAUSE * 3**retry
             try:
                 return self._try(call)
             except KurierError as error:
@@ -142,13 +145,15 @@ class Transport:
         )
 
     def _note(self, call: Call, error: KurierError) -> None:
+        if error.code is Code.NOT_FOUND and call.method == "DELETE":
+            return
         self.counter.count_error(error.code)
-        self.record.failed(error.sentence, self._now())
-        cause = error.__cause__
-        if error.code is not Code.NOT_FOUND:
-            _LOG.warning(
-                "Neutron: could not %s: %s (%s)", call.doing, error.code, cause or error.sentence
-            )
+        cause = error.__cause__ or error.sentence
+        if error.code in _CLOUDS_FAULT:
+            self.record.failed(error.sentence, self._now())
+            _LOG.warning("Neutron: could not %s: %s: %s", call.doing, error.code, cause)
+        else:
+            _LOG.info("Neutron: refused to %s: %s: %s", call.doing, error.code, cause)
 
     def _log(self, call: Call, response: requests.Response | None, seconds: float) -> None:
         level = logging.DEBUG if call.method == "GET" else logging.INFO
