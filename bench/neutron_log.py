@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts the calls that the real Neutron served, from its own request log."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_REQUEST = re.compile(r"\] (GET|POST|PUT|DELETE) (/v2\.0/\S*) => .* \(HTTP/1\.\d (\d{3})\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls of one stretch of time."""
+
+    reads: int
+    writes: int
+
+    def __add__(self, other: Calls) -> Calls:
+        return Calls(self.reads + other.reads, self.writes + other.writes)
+
+
+class NeutronLog:
+    """The request log of a Neutron served by uWSGI."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def mark(self) -> int:
+        """A place in the log, in bytes, to count from."""
+        return self._path.stat().st_size
+
+    def since(self, mark: int) -> Calls:
+        """The calls served since a mark."""
+        with self._path.open("rb") as log:
+            log.seek(mark)
+            text = log.read().decode(errors="replace")
+        methods = [found[1] for found in _REQUEST.finditer(text)]
+        reads = methods.count("GET")
+        return Calls(reads, len(methods) - reads)
