@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that show what the daemon says of itself, and the one that wakes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from kurier.cli.sources import configured
+from kurier.cli.tables import as_outline, as_table, rows_of
+from kurier.cli.unix_http import Unanswered, ask_daemon
+from kurier.config import Loaded
+
+NETWORK_COLUMNS = (
+    "docker_id",
+    "neutron_id",
+    "name",
+    "made_by",
+    "subnets",
+    "environment",
+    "state",
+    "note",
+)
+PORT_COLUMNS = (
+    "port_id",
+    "endpoint",
+    "network",
+    "addresses",
+    "mac",
+    "device",
+    "state",
+    "container",
+)
+_RECONCILE_PATIENCE = 120.0  # seconds; it lists everything there is
+
+_json_flag = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+_admin = configured("daemon.admin_socket")
+
+
+@click.command()
+@_admin
+@_json_flag
+def status(loaded: Loaded, as_json: bool) -> None:
+    """How the daemon fares."""
+    _print_outline(_ask(loaded, "GET", "/v1/status"), as_json)
+
+
+@click.group("network")
+def network_group() -> None:
+    """Docker's networks and their Neutron networks."""
+
+
+@network_group.command("list")
+@_admin
+@_json_flag
+def network_list(loaded: Loaded, as_json: bool) -> None:
+    """List them."""
+    payload = _ask(loaded, "GET", "/v1/networks")
+    _print_table(payload, "networks", NETWORK_COLUMNS, as_json)
+
+
+@click.group("port")
+def port_group() -> None:
+    """This host's Neutron ports."""
+
+
+@port_group.command("list")
+@_admin
+@_json_flag
+def port_list(loaded: Loaded, as_json: bool) -> None:
+    """List them."""
+    _print_table(_ask(loaded, "GET", "/v1/ports"), "ports", PORT_COLUMNS, as_json)
+
+
+@click.command()
+@_admin
+@_json_flag
+def reconcile(loaded: Loaded, as_json: bool) -> None:
+    """Compare ledger, Neutron, switch and engine now, and say what was done."""
+    _print_outline(_ask(loaded, "POST", "/v1/reconcile", _RECONCILE_PATIENCE), as_json)
+
+
+def _ask(loaded: Loaded, method: str, target: str, timeout: float = 15.0) -> Any:
+    # A configuration with problems elsewhere must not hide a daemon that runs.
+    try:
+        return ask_daemon(loaded.settings.daemon.admin_socket, method, target, timeout)
+    except Unanswered as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _print_table(payload: Any, name: str, columns: tuple[str, ...], as_json: bool) -> None:
+    rows = rows_of(payload, name)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif rows:
+        click.echo(as_table(rows, columns))
+    else:
+        click.echo(f"There are no {name}.")
+
+
+def _print_outline(payload: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(payload, indent=2))
+    elif isinstance(payload, Mapping):
+        click.echo(as_outline(payload))
+    else:
+        click.echo(as_outline({"answer": payload}))
