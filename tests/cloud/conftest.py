@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cloud tests: a real Docker engine, a real Neutron, a real switch, and Kurier between them.
+
+By default they run on the local cloud (`kurier-cloud up`), brought up here if need be. These
+variables change that:
+
+KURIER_TEST_HOST     the host whose engine and switch are used (default `host1`)
+KURIER_TEST_HOST_2   the second host of tests that need two (default: the next one)
+KURIER_TEST_SHARED   `1` where others use the same Neutron at the same time: what a test leaves
+                     behind is then looked for only among things that are surely this session's
+OS_CLOUD             where it names another cloud than the local one and no local cloud was made,
+                     that cloud is used with this machine's own Docker and Open vSwitch
+                     (KURIER_TEST_OVSDB, default `unix:/run/openvswitch/db.sock`). Tests that stop
+                     or change parts of the cloud are then deselected, with the reason printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import openstack
+import pytest
+from openstack.connection import Connection
+
+from localcloud import image
+from localcloud.api import ADMIN_CLOUD, MEMBER_CLOUD, Cloud
+from localcloud.layout import Layout
+from localcloud.settings import Settings, load, state_folder
+from tests.cloud.stage import Stage
+from tests.cloud.stage.counting import NeutronLog
+from tests.cloud.stage.daemon import Table
+from tests.cloud.stage.engine import Docker
+from tests.cloud.stage.machine import Machine, OwnMachine
+from tests.cloud.stage.snapshot import SHARED
+from tests.cloud.stage.stage import LABEL
+
+HOST = os.environ.get("KURIER_TEST_HOST", "host1")
+SECOND_HOST = os.environ.get("KURIER_TEST_HOST_2", f"host{int(HOST.removeprefix('host')) + 1}")
+_SECONDS = 180
+
+
+def _own_cloud() -> str | None:
+    """The name of the cloud to use instead of the local one."""
+    name = os.environ.get("OS_CLOUD", "")
+    chosen = name not in ("", ADMIN_CLOUD, MEMBER_CLOUD) or "OS_AUTH_URL" in os.environ
+    return name if chosen and load(state_folder()) is None else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "local_cloud: stops or changes parts of the local cloud")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "cloud" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(_SECONDS), append=False)
+    if _own_cloud() is None:
+        return
+    local = [item for item in items if item.get_closest_marker("local_cloud")]
+    config.hook.pytest_deselected(items=local)
+    items[:] = [item for item in items if item not in local]
+    config.stash[_DESELECTED] = [item.nodeid for item in local]
+
+
+_DESELECTED = pytest.StashKey[list[str]]()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for nodeid in config.stash.get(_DESELECTED, []):
+        terminalreporter.write_line(
+            f"DESELECTED {nodeid}: it stops or changes parts of the local cloud, and OS_CLOUD "
+            "names another one"
+        )
+
+
+@dataclass
+class Troupe:
+    """The stages of a session, and which daemon plays at the moment."""
+
+    machine: Machine
+    neutron: Connection
+    cloud: str
+    prefix: str
+    _ordinary: Stage | None = None
+    _open: list[Stage] = field(default_factory=list)
+
+    def ordinary(self) -> Stage:
+        """The stage that tests share; its daemon is started at the first use and looked after."""
+        if self._ordinary is None:
+            self._ordinary = self._stage({})
+        if not self._ordinary.daemon.running:
+            self._ordinary.daemon.start()
+        return self._ordinary
+
+    @contextmanager
+    def own(
+        self, settings: Table | None = None, *, cloud: str = "", start: bool = True
+    ) -> Iterator[Stage]:
+        """A stage of a test's own, with a new ledger; the shared daemon stands back meanwhile."""
+        shared = self._ordinary
+        if shared is not None and shared.daemon.running:
+            shared.settled()
+            shared.daemon.stop()
+        stage = self._stage(settings or {}, cloud)
+        self._open.append(stage)
+        try:
+            if start:
+                stage.daemon.start()
+            yield stage
+        finally:
+            if not stage.daemon.running and start:
+                stage.daemon.start()
+            stage.cleanup()
+            if stage.daemon.running:
+                stage.settled()
+                stage.daemon.stop()
+            self._open.remove(stage)
+
+    def stages(self) -> list[Stage]:
+        """Every stage whose daemon may have said something."""
+        return [*self._open, *([self._ordinary] if self._ordinary else [])]
+
+    def close(self) -> None:
+        """Ends the shared daemon."""
+        if self._ordinary is not None and self._ordinary.daemon.running:
+            self._ordinary.cleanup()
+            self._ordinary.settled()
+            self._ordinary.daemon.stop()
+
+    def _stage(self, settings: Table, cloud: str = "") -> Stage:
+        return Stage(self.machine, self.neutron, cloud or self.cloud, self.prefix, settings)
+
+
+@pytest.fixture(scope="session")
+def local_cloud() -> Cloud | None:
+    """The local cloud, up with the hosts that are needed; None where another cloud is used."""
+    if _own_cloud() is not None:
+        return None
+    cloud = Cloud.load()
+    if not SHARED:
+        needed = int(HOST.removeprefix("host"))
+        cloud.up(hosts=max(needed, cloud.settings.hosts))
+    return cloud
+
+
+@pytest.fixture(scope="session")
+def cloud(local_cloud: Cloud | None) -> Cloud:
+    """The local cloud, for tests marked `local_cloud`."""
+    assert local_cloud is not None, "this test needs the mark `local_cloud`"
+    return local_cloud
+
+
+@pytest.fixture(scope="session")
+def neutron(local_cloud: Cloud | None) -> Iterator[Connection]:
+    """Neutron as the administrator sees it."""
+    with connect(local_cloud, _own_cloud() or ADMIN_CLOUD) as connection:
+        yield connection
+
+
+@contextmanager
+def connect(local_cloud: Cloud | None, name: str) -> Iterator[Connection]:
+    """A connection to the cloud with the credentials of this name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the SDK's own, of its own parts
+        files = [str(local_cloud.clouds_file)] if local_cloud else None
+        config = openstack.config.OpenStackConfig(config_files=files)
+        connection = Connection(config=config.get_one(cloud=name or None))
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def prefix() -> str:
+    """What the names of this session's things begin with."""
+    return f"kt-{HOST}-{secrets.token_hex(2)}"
+
+
+@pytest.fixture(scope="session")
+def troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -> Iterator[Troupe]:
+    """Every stage of the session on the first host."""
+    machine: Machine = local_cloud.host(HOST) if local_cloud else OwnMachine()
+    troupe = _troupe(machine, neutron, prefix)
+    yield troupe
+    troupe.close()
+
+
+@pytest.fixture(scope="session")
+def second_troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -> Iterator[Troupe]:
+    """The same on the second host, for tests marked `two_hosts`."""
+    assert local_cloud is not None, "this test needs the mark `local_cloud`"
+    if not SHARED:
+        local_cloud.up(hosts=max(int(SECOND_HOST.removeprefix("host")), local_cloud.settings.hosts))
+    troupe = _troupe(local_cloud.host(SECOND_HOST), neutron, prefix)
+    yield troupe
+    troupe.close()
+
+
+def _troupe(machine: Machine, neutron: Connection, prefix: str) -> Troupe:
+    _have_image(machine)
+    _sweep(machine, neutron)
+    troupe = Troupe(machine, neutron, _own_cloud() or ADMIN_CLOUD, prefix)
+    _TROUPES.append(troupe)
+    return troupe
+
+
+def _have_image(machine: Machine) -> None:
+    if isinstance(machine, OwnMachine):
+        folder = Path(tempfile.mkdtemp(prefix="kurier-image-"))
+        layer = image.root_archive(image.busybox(Layout(Settings(folder))))
+        archive = folder / "image.tar"
+        archive.write_bytes(image.image_archive(layer, "test"))
+        Docker(machine)("load", "-i", str(archive))
+
+
+def _sweep(machine: Machine, neutron: Connection) -> None:
+    """Takes away what a session that was killed left on this host."""
+    docker = Docker(machine)
+    dead = docker("ps", "-aq", "--filter", f"label={LABEL}").split()
+    if dead:
+        docker("rm", "-f", *dead)
+    for name in docker("network", "ls", "--format", "{{.Name}}").split():
+        if name.startswith("kt-"):
+            docker("network", "rm", name, check=False)
+    ours = re.compile(rf"kt-{HOST}-[0-9a-f]{{4}}-")
+    for network in neutron.network.networks():
+        if ours.match(network.name):
+            for port in neutron.network.ports(network_id=network.id):
+                if not port.device_owner.startswith("network:"):
+                    neutron.network.delete_port(port.id)
+            neutron.network.delete_network(network.id)
+
+
+@pytest.fixture
+def stage(troupe: Troupe) -> Iterator[Stage]:
+    """The host with the daemon that ordinary tests share."""
+    stage = troupe.ordinary()
+    yield stage
+    stage.cleanup()
+
+
+OwnStage = Callable[..., Any]
+
+
+@pytest.fixture
+def own_stage(troupe: Troupe) -> OwnStage:
+    """Makes stages with a daemon of the test's own: `with own_stage({"section": {…}}) as stage:`.
+
+    A new ledger, other settings or credentials; its daemon may be stopped, paused and killed.
+    """
+    return troupe.own
+
+
+@pytest.fixture
+def second_stage(second_troupe: Troupe) -> Iterator[Stage]:
+    """The second host with its shared daemon."""
+    stage = second_troupe.ordinary()
+    yield stage
+    stage.cleanup()
+
+
+@pytest.fixture
+def neutron_log(cloud: Cloud) -> NeutronLog:
+    """What the local Neutron was asked."""
+    return NeutronLog(cloud.service("neutron").log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    item.stash[_SAID] = {stage.daemon.log: _size(stage.daemon.log) for stage in _stages()}
+    yield
+
+
+_SAID = pytest.StashKey[dict[Path, int]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Shows with a failure what the daemons said during the test."""
+    report = yield
+    if report.failed:
+        since = item.stash.get(_SAID, {})
+        for stage in _stages():
+            said = stage.daemon.said(since.get(stage.daemon.log, 0))
+            report.sections.append((f"kurier serve ({stage.daemon.log})", said[-12000:]))
+    return report
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _stages() -> list[Stage]:
+    return [stage for troupe in _TROUPES for stage in troupe.stages()]
+
+
+_TROUPES: list[Troupe] = []

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything a test could leave behind, before and after."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from openstack.connection import Connection
+
+from tests.cloud.stage.engine import Docker
+from tests.cloud.stage.machine import Machine
+
+SHARED = os.environ.get("KURIER_TEST_SHARED") == "1"
+"""Whether others use the same Neutron: then only what is surely this session's is compared."""
+
+Seen = dict[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Looks at Neutron, the switch, the kernel and the engine."""
+
+    neutron: Connection
+    machine: Machine
+    docker: Docker
+    prefix: str
+
+    def snapshot(self) -> Seen:
+        """What is there now, each thing as one line for people."""
+        looks = {
+            "Neutron networks": self._networks,
+            "Neutron subnets": self._subnets,
+            "Neutron ports": self._ports,
+            "Neutron subnet pools": self._pools,
+            "Neutron security groups": self._groups,
+            "OVS ports": self._switch,
+            "links": self._links,
+            "Docker networks": self._docker_networks,
+        }
+        with ThreadPoolExecutor(len(looks)) as workers:
+            futures = {name: workers.submit(look) for name, look in looks.items()}
+            return {name: future.result() for name, future in futures.items()}
+
+    def _mine(self, one: Any) -> bool:
+        if not SHARED:
+            return True
+        marks = {f"kurier.host:{self.machine.hostname}"}
+        return str(one.name).startswith(self.prefix) or bool(marks & set(one.tags or ()))
+
+    def _networks(self) -> frozenset[str]:
+        return frozenset(
+            f"{one.id} {one.name} {sorted(one.tags)}"
+            for one in self.neutron.network.networks()
+            if self._mine(one) or (SHARED and self._of_engine(one))
+        )
+
+    def _of_engine(self, network: Any) -> bool:
+        return self.docker("info", "--format", "{{.ID}}") in (network.description or "")
+
+    def _subnets(self) -> frozenset[str]:
+        return frozenset(
+            f"{one.id} {one.name} {one.cidr} {sorted(one.tags)}"
+            for one in self.neutron.network.subnets()
+            if self._mine(one)
+        )
+
+    def _ports(self) -> frozenset[str]:
+        return frozenset(
+            f"{one.id} {one.name} {sorted(ip['ip_address'] for ip in one.fixed_ips)} "
+            f"{one.device_owner} {one.device_id} {one.binding_host_id} "
+            f"{sorted(one.security_group_ids)} {sorted(one.tags)}"
+            for one in self.neutron.network.ports()
+            if self._mine(one) and one.device_owner != "network:distributed"
+        )
+
+    def _pools(self) -> frozenset[str]:
+        return frozenset(
+            f"{one.id} {one.name} {sorted(one.tags)}"
+            for one in self.neutron.network.subnet_pools()
+            if self._mine(one)
+        )
+
+    def _groups(self) -> frozenset[str]:
+        return frozenset(
+            f"{one.id} {one.name} {sorted(one.tags)} {len(one.security_group_rules)} rules"
+            for one in self.neutron.network.security_groups()
+            if self._mine(one)
+        )
+
+    def _switch(self) -> frozenset[str]:
+        # ovn-controller makes tunnels and patch ports as other hosts and networks need them.
+        return frozenset(
+            name
+            for name in self.machine.vsctl("list-ports", "br-int").split()
+            if not name.startswith(("patch-", "ovn-"))
+        )
+
+    def _links(self) -> frozenset[str]:
+        listed = self.machine.run(["ip", "-o", "link"]).stdout.splitlines()
+        names = (line.split(": ")[1].partition("@")[0] for line in listed)
+        # Neutron's metadata taps and OVS's own devices come and go with networks, not with us.
+        return frozenset(name for name in names if not name.startswith(("patch-", "genev")))
+
+    def _docker_networks(self) -> frozenset[str]:
+        return frozenset(
+            self.docker("network", "ls", "--format", "{{.ID}} {{.Name}} {{.Driver}}").splitlines()
+        )
+
+
+def difference(before: Seen, after: Seen) -> str:
+    """What came and what went, one line each; empty where nothing did."""
+    lines = []
+    for what, was in before.items():
+        lines += [f"{what}: new   {line}" for line in sorted(after[what] - was)]
+        lines += [f"{what}: gone  {line}" for line in sorted(was - after[what])]
+    return "\n".join(lines)
