@@ -26,16 +26,11 @@ class Extensions:
             known = self._known = self._read()
         return known
 
-    def forget(self) -> None:
-        """Reads them anew at the next use, for a cloud that was changed meanwhile."""
-        self._known = None
-
     def _read(self) -> Capabilities:
         call = Call("GET", "/extensions", "list its extensions", params=(("fields", "alias"),))
         found = one(call, self._transport.send(call), "extensions", list[WireExtension])
         aliases = {extension.alias for extension in found}
         return Capabilities(
-            tags_on_port_create="tag-ports-during-bulk-creation" in aliases,
             dns="dns-integration" in aliases,
             qos="qos" in aliases,
             port_security="port-security" in aliases,

@@ -35,7 +35,6 @@ class Kind(StrEnum):
 class Capabilities:
     """What this cloud offers, read once from `/v2.0/extensions`."""
 
-    tags_on_port_create: bool = False
     dns: bool = False
     qos: bool = False
     port_security: bool = False
