@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The datapath over Open vSwitch: a veth pair per port, one end in the integration bridge."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from kurier.datapath import links
+from kurier.datapath.commands import AddPort, AskServer, RemovePort
+from kurier.datapath.deadline import Deadline
+from kurier.datapath.failures import name_taken, no_bridge, switch_busy, switch_error
+from kurier.datapath.ovsdb import Database
+from kurier.datapath.tables import SwitchPort, Tables, wired_by
+from kurier.datapath.waiters import Waiters
+from kurier.model.errors import KurierError
+from kurier.model.ids import LeaseId
+from kurier.model.wiring import Plug, Plugged, SwitchFacts, WiredBy
+
+_WORKERS = 4
+_TURNS = 64
+_T = TypeVar("_T")
+
+
+class OpenVSwitchDatapath:
+    """This host's wiring by OVSDB and netlink.
+
+    `remote` is OVSDB's address, `bridge` the integration bridge; `wired_by` None takes OVN's word
+    where this host is an OVN chassis, else the ML2/OVS agent's. No call waits longer than
+    `timeout` (seconds) for the database. Nothing is contacted before the first call.
+
+    Every call may raise SWITCH_AWAY or SWITCH_ERROR. The blocking work runs in a few threads; a
+    call that is cancelled runs to its end there, and a later one on the same device waits for it.
+    """
+
+    def __init__(
+        self,
+        remote: str = "unix:/run/openvswitch/db.sock",
+        bridge: str = "br-int",
+        *,
+        wired_by: WiredBy | None = None,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._remote = remote
+        self._bridge = bridge
+        self._wired_by = wired_by
+        self._timeout = timeout
+        self._clock = clock
+        self._waiters = Waiters()
+        self._database = Database(remote, self._noticed)
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="kurier-datapath")
+        self._turns = tuple(threading.Lock() for _ in range(_TURNS))
+
+    async def facts(self) -> SwitchFacts:
+        """What the switch says of this host; SWITCH_ERROR where the bridge is missing."""
+        return await self._call(self._facts)
+
+    async def plug(self, plug: Plug) -> None:
+        """Makes the veth pair and plugs it, or leaves nothing behind. Repeating it is harmless."""
+        await self._call(lambda deadline: self._plug(plug, deadline))
+
+    async def unplug(self, device: str) -> None:
+        """Takes the port out of the switch and deletes the pair. What is gone is gone."""
+        await self._call(lambda deadline: self._unplug(device, deadline))
+
+    async def wait_wired(self, device: str, timeout: float) -> bool:  # noqa: ASYNC109
+        """Waits (seconds) for the switch's own word that the port is wired; False on time-out.
+
+        SWITCH_ERROR at once where ovs-vswitchd says that it cannot open the device.
+        """
+        with self._waiters.waiting(device) as word:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._call(lambda deadline: self._look(device, deadline))
+                    await word
+            except TimeoutError:
+                return False
+        return True
+
+    async def device_present(self, device: str) -> bool:
+        """Whether the kernel has this link in the host's namespace."""
+        return await self._call(lambda _: links.present(device))
+
+    async def plugged(self) -> list[Plugged]:
+        """Every port of the switch that carries Kurier's mark, as the server has it now."""
+        return await self._call(self._plugged)
+
+    async def ping(self) -> None:
+        """Has the database answer; SWITCH_AWAY with the reason where it does not."""
+        await self._call(lambda deadline: self._database.commit(AskServer, deadline))
+
+    async def close(self) -> None:
+        """Ends the connection and the threads; running calls come to their end."""
+        await asyncio.to_thread(self._end)
+
+    # ── from here on in a worker's thread ──
+
+    def _end(self) -> None:
+        self._workers.shutdown()
+        self._database.close(self._timeout)
+
+    def _facts(self, deadline: Deadline) -> SwitchFacts:
+        with self._database.reading(deadline) as tables:
+            host_ids = tables.host_ids()
+            userspace = self._userspace(tables)
+        return SwitchFacts(
+            hostname=host_ids.get("hostname") or socket.gethostname(),
+            bridge=self._bridge,
+            userspace=userspace,
+            wired_by=wired_by(self._wired_by, host_ids),
+        )
+
+    def _plug(self, plug: Plug, deadline: Deadline) -> None:
+        with self._turn(plug.device, deadline):
+            with self._database.reading(deadline) as tables:
+                userspace = self._userspace(tables)
+                standing = tables.port(plug.device)
+                isolated = wired_by(self._wired_by, tables.host_ids()) is WiredBy.AGENT
+            if self._stands(plug, standing, deadline):
+                return
+            if links.present(plug.device):
+                links.complete(plug, userspace=userspace)
+            else:
+                links.create(plug, userspace=userspace)
+            try:
+                self._database.commit(
+                    lambda api: AddPort(api, self._bridge, plug, isolated), deadline
+                )
+            except BaseException:
+                # A pair whose other end is in a sandbox serves somebody: it was not made here.
+                if links.present(plug.peer):
+                    links.delete(plug.device)
+                raise
+
+    def _stands(self, plug: Plug, standing: SwitchPort | None, deadline: Deadline) -> bool:
+        """Whether the port is plugged already; clears a row whose device is gone.
+
+        To ovs-vswitchd a device remade under the same name is dead until it has let go of the
+        port, so the removal is a transaction of its own and waits for it.
+        """
+        if standing is None:
+            return False
+        if not standing.serves(plug):
+            raise name_taken(plug.device)
+        if links.present(plug.device):
+            return True
+        self._database.commit(lambda api: RemovePort(api, plug.device), deadline, settled=True)
+        return False
+
+    def _unplug(self, device: str, deadline: Deadline) -> None:
+        with self._turn(device, deadline):
+            self._database.commit(lambda api: RemovePort(api, device), deadline)
+            links.delete(device)
+
+    def _plugged(self, deadline: Deadline) -> list[Plugged]:
+        self._database.commit(AskServer, deadline)
+        with self._database.reading(deadline) as tables:
+            by = wired_by(self._wired_by, tables.host_ids())
+            ports = list(tables.marked())
+        return [_as_plugged(port.lease_id, port, by) for port in ports if port.lease_id]
+
+    def _look(self, device: str, deadline: Deadline) -> None:
+        with self._database.reading(deadline) as tables:
+            self._judge(tables, device)
+
+    def _noticed(self, tables: Tables, device: str) -> None:
+        if self._waiters.awaited(device):
+            self._judge(tables, device)
+
+    def _judge(self, tables: Tables, device: str) -> None:
+        port = tables.port(device)
+        if port is None:
+            return
+        if port.error:
+            self._waiters.tell(
+                device, switch_error(f"Open vSwitch cannot use the port {device}: {port.error}")
+            )
+        elif port.wired(wired_by(self._wired_by, tables.host_ids())):
+            self._waiters.tell(device)
+
+    def _userspace(self, tables: Tables) -> bool:
+        kind = tables.datapath_type(self._bridge)
+        if kind is None:
+            raise no_bridge(self._bridge, tables.bridges())
+        return kind == "netdev"
+
+    @contextmanager
+    def _turn(self, device: str, deadline: Deadline) -> Iterator[None]:
+        """One at a time per device: a repeated call waits for the first one to end."""
+        turn = self._turns[hash(device) % _TURNS]
+        if not turn.acquire(timeout=deadline.left()):
+            raise switch_busy(self._remote)
+        try:
+            yield
+        finally:
+            turn.release()
+
+    # ── the way into a worker's thread ──
+
+    async def _call(self, work: Callable[[Deadline], _T]) -> _T:
+        deadline = Deadline.after(self._timeout, self._clock)
+        return await asyncio.wrap_future(self._workers.submit(self._guarded, work, deadline))
+
+    def _guarded(self, work: Callable[[Deadline], _T], deadline: Deadline) -> _T:
+        if deadline.passed:
+            raise switch_busy(self._remote)
+        try:
+            return work(deadline)
+        except KurierError:
+            raise
+        except Exception as error:
+            raise switch_error(f"The host's wiring failed: {error!r}") from error
+
+
+def _as_plugged(lease_id: LeaseId, port: SwitchPort, by: WiredBy) -> Plugged:
+    return Plugged(
+        lease_id=lease_id,
+        port_id=port.port_id,
+        device=port.device,
+        link_present=links.present(port.device),
+        peer_present=bool(port.peer) and links.present(port.peer),
+        wired=port.wired(by),
+    )

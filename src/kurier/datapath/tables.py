@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The replica of Open vSwitch's database, read as typed values.
+
+Rows are read under the connection's lock only; what leaves here is plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ovsdbapp.backend.ovs_idl import idlutils
+
+from kurier.model.ids import LeaseId, PortId
+from kurier.model.wiring import Plug, WiredBy
+
+LEASE_MARK = "kurier-lease"
+PEER_MARK = "kurier-peer"
+DEAD_VLAN = 4095
+"""The local VLAN in which the ML2/OVS agent keeps ports that it has not wired."""
+
+
+def external_ids(plug: Plug) -> dict[str, str]:
+    """What a plugged Interface carries: Nova's four keys, by which OVN's controller and the
+    ML2/OVS agent claim a port, and Kurier's two marks.
+    """
+    return {
+        "iface-id": plug.port_id,
+        "iface-status": "active",
+        "attached-mac": plug.mac,
+        "vm-uuid": plug.vm_id,
+        LEASE_MARK: plug.lease_id,
+        PEER_MARK: plug.peer,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPort:
+    """A port of the switch with one interface, by its name."""
+
+    device: str
+    ids: Mapping[str, str]
+    error: str
+    """What ovs-vswitchd says where it could not open the device."""
+    tag: int | None
+    """The local VLAN, where the port has one."""
+
+    @property
+    def lease_id(self) -> LeaseId | None:
+        """The lease in Kurier's mark; None for a port of somebody else."""
+        mark = self.ids.get(LEASE_MARK)
+        return LeaseId(mark) if mark else None
+
+    @property
+    def port_id(self) -> PortId:
+        return PortId(self.ids.get("iface-id", ""))
+
+    @property
+    def peer(self) -> str:
+        return self.ids.get(PEER_MARK, "")
+
+    def serves(self, plug: Plug) -> bool:
+        """Whether this is what the plug asks for."""
+        return self.lease_id == plug.lease_id and self.port_id == plug.port_id
+
+    def wired(self, by: WiredBy) -> bool:
+        """Whether OVN's controller, or the ML2/OVS agent, says that traffic flows."""
+        if by is WiredBy.OVN:
+            return self.ids.get("ovn-installed") == "true"
+        return self.tag is not None and self.tag != DEAD_VLAN
+
+
+class Tables:
+    """The replica's tables; only to be held under the connection's lock."""
+
+    def __init__(self, idl: Any) -> None:
+        self._idl = idl
+
+    def host_ids(self) -> dict[str, str]:
+        """`external_ids` of the Open_vSwitch row."""
+        for row in self._idl.tables["Open_vSwitch"].rows.values():
+            return dict(row.external_ids)
+        return {}
+
+    def bridges(self) -> list[str]:
+        return [row.name for row in self._idl.tables["Bridge"].rows.values()]
+
+    def datapath_type(self, bridge: str) -> str | None:
+        """None where there is no such bridge."""
+        row = self._row("Bridge", bridge)
+        return None if row is None else str(row.datapath_type)
+
+    def port(self, device: str) -> SwitchPort | None:
+        row = self._row("Interface", device)
+        return None if row is None else self._port(row)
+
+    def marked(self) -> Iterator[SwitchPort]:
+        """Every port that carries Kurier's mark."""
+        for row in self._idl.tables["Interface"].rows.values():
+            if LEASE_MARK in row.external_ids:
+                yield self._port(row)
+
+    def _port(self, interface: Any) -> SwitchPort:
+        port = self._row("Port", interface.name)
+        return SwitchPort(
+            device=str(interface.name),
+            ids=dict(interface.external_ids),
+            error="".join(interface.error),
+            tag=port.tag[0] if port is not None and port.tag else None,
+        )
+
+    def _row(self, table: str, name: str) -> Any:
+        return idlutils.row_by_value(self._idl, table, "name", name, None)
+
+
+def wired_by(setting: WiredBy | None, host_ids: Mapping[str, str]) -> WiredBy:
+    """Whose word counts: as configured, or OVN's where this host is one of its chassis.
+
+    A host with several controllers has its settings under `ovn-remote-<system id>`.
+    """
+    if setting is not None:
+        return setting
+    own = f"ovn-remote-{host_ids.get('system-id', '')}"
+    return WiredBy.OVN if {"ovn-remote", own} & host_ids.keys() else WiredBy.AGENT
