@@ -135,7 +135,10 @@ def kill_shims(place: Place) -> None:
 
 def _shims(place: Place) -> Iterator[int]:
     """Shims in this host's network namespace that serve the engine's own containerd."""
-    own = os.stat(f"/run/netns/{place.netns}" if place.netns else "/proc/self/ns/net").st_ino
+    try:
+        own = os.stat(f"/run/netns/{place.netns}" if place.netns else "/proc/self/ns/net").st_ino
+    except FileNotFoundError:
+        return  # Without its namespace the host has no processes.
     mark = b"/docker/containerd/containerd.sock"
     if place.is_machine and not (place.folder / "engine.json").exists():
         return  # The machine's own engine, and so its containers.

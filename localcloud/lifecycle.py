@@ -214,8 +214,7 @@ def _known_places(layout: Layout) -> list[Place]:
 
 def _stop_host(place: Place) -> None:
     engine.stop(place, with_containers=True)
-    stop_all([ovs.controller(place)])
-    stop_all([ovs.switch(place), ovs.database(place)])
+    ovs.stop(place)
 
 
 def _side_by_side(work: list[Callable[[], object]]) -> None:

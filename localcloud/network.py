@@ -7,6 +7,8 @@ Open vSwitch. `p` physical: the provider network `physnet1`, ends in each host's
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ MANAGEMENT = Plane("m", "mgmt")
 TUNNELS = Plane("t", "tun")
 PHYSICAL = Plane("p", "phys")
 PLANES = (MANAGEMENT, TUNNELS, PHYSICAL)
+_mount_lock = threading.Lock()
 
 
 def bridge_name(layout: Layout, plane: Plane) -> str:
@@ -136,33 +139,38 @@ def _make_namespaces(place: Place) -> bool:
         Path("/etc/docker"),
     ):
         folder.mkdir(parents=True, exist_ok=True)
-    script = 'hostname "$1" && mount --bind "$2" /run && mount --bind "$3" /etc/docker'
-    run(
-        [
-            "nsenter",
-            f"--net=/run/netns/{place.netns}",
-            "unshare",
-            f"--mount={place.mount_namespace}",
-            f"--uts={place.uts_namespace}",
-            "sh",
-            "-c",
-            script,
-            "sh",
-            place.hostname,
-            str(place.run),
-            str(engine_folder),
-        ],
-        what=f"Making the namespaces of {place.name}",
-    )
+    _keep_namespaces(place, engine_folder)
     return True
+
+
+def _keep_namespaces(place: Place, engine_folder: Path) -> None:
+    """Make the mount and UTS namespaces and keep them by bind mounts."""
+    script = 'hostname "$1" && mount --bind "$2" /run && mount --bind "$3" /etc/docker'
+    command = [
+        "nsenter",
+        f"--net=/run/netns/{place.netns}",
+        "unshare",
+        f"--mount={place.mount_namespace}",
+        f"--uts={place.uts_namespace}",
+        *("sh", "-c", script, "sh", place.hostname, str(place.run), str(engine_folder)),
+    ]
+    # Linux refuses to keep a mount namespace whose number is below that of its maker's, and newer
+    # kernels number them per processor: where the first try fails, one of the processors will do.
+    for cpu in sorted(os.sched_getaffinity(0)):
+        if succeeds(["taskset", "-c", str(cpu), *command]):
+            return
+        for file in (place.mount_namespace, place.uts_namespace):
+            attempt(["umount", str(file)])
+    run(command, what=f"Making the namespaces of {place.name}")
 
 
 def _private_mount(folder: Path) -> None:
     """A mount namespace can be kept only on a mount that is not shared (unshare(1))."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not succeeds(["mountpoint", "-q", str(folder)]):
-        run(["mount", "--bind", str(folder), str(folder)])
-    run(["mount", "--make-private", str(folder)])
+    with _mount_lock:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not succeeds(["mountpoint", "-q", str(folder)]):
+            run(["mount", "--bind", str(folder), str(folder)])
+        run(["mount", "--make-private", str(folder)])
 
 
 def _make_cable(place: Place, plane: Plane) -> bool:

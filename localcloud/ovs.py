@@ -24,6 +24,7 @@ SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 TUNNEL_BRIDGE = "br-phy"
 PHYSICAL_BRIDGE = "br-ex"
 INTEGRATION_BRIDGE = "br-int"
+USERSPACE_DEVICE = "ovs-netdev"
 
 
 @cache
@@ -259,14 +260,34 @@ def _plug_card(place: Place, bridge: str, card: str, kind: str) -> None:
 
 
 def _refuse_foreign_bridges(place: Place) -> None:
-    if not place.is_machine or kernel_datapath():
+    """Before the switch starts: a bridge device that our database does not know is another's."""
+    if not place.is_machine:
         return
+    ours = _bridges(place)
     for name in (INTEGRATION_BRIDGE, PHYSICAL_BRIDGE, TUNNEL_BRIDGE):
-        if Path(f"/sys/class/net/{name}").exists():
+        if name not in ours and network.device_exists(name):
             raise CloudError(
                 f"This machine already has a network device {name} that is not this "
                 "cloud's; the local cloud needs that name."
             )
+
+
+def _bridges(place: Place) -> list[str]:
+    return vsctl(place, "list-br").split() if database(place).running else []
+
+
+def stop(place: Place) -> None:
+    """End the host's controller, switch and database, and what a killed switch left behind."""
+    controller(place).stop()
+    left = [*_bridges(place), *([] if kernel_datapath() else [USERSPACE_DEVICE])]
+    known = switch(place).record.exists()
+    switch(place).stop()
+    database(place).stop()
+    # A switch that ends by itself takes its devices along, one that was killed does not.
+    for device in left if known else []:
+        attempt([*place.enter, "ip", "link", "del", device])
+    if known and kernel_datapath():
+        attempt([*place.enter, "ovs-dpctl", "del-dp", "system@ovs-system"])
 
 
 def _daemon(place: Place, program: str, *arguments: str) -> Daemon:
