@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from kurier.model.errors import Code, KurierError
 from kurier.service.doing import Step, doing, watch
+from kurier.service.turns import Turns
 
 _Answer = TypeVar("_Answer")
 
@@ -23,7 +24,7 @@ class Lanes:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def run(
@@ -61,21 +62,10 @@ class Lanes:
     async def _in_lane(self, key: str | None, work: Callable[[], Awaitable[_Answer]]) -> _Answer:
         if key is None:
             return await work()
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, users + 1)
-        if lock.locked():
-            doing("an earlier call for the same thing was still at work")
-        try:
-            async with lock:
-                doing("")
-                return await work()
-        finally:
-            self._left(key)
-
-    def _left(self, key: str) -> None:
-        lock, users = self._locks.pop(key)
-        if users > 1:
-            self._locks[key] = (lock, users - 1)
+        doing("an earlier call for the same thing was still at work")
+        async with self._turns.turn(key):
+            doing("")
+            return await work()
 
     def _ended(self, task: asyncio.Task[_Answer]) -> None:
         self._tasks.discard(task)

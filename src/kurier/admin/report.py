@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fulfils `Views` from the service and its world."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from kurier import __version__
+from kurier.admin.views import (
+    CloudStatus,
+    EngineStatus,
+    FailingJob,
+    Health,
+    LedgerStatus,
+    NetworkRow,
+    OutboxStatus,
+    PortRow,
+    Status,
+    SwitchStatus,
+)
+from kurier.model.errors import KurierError
+from kurier.model.records import Job, LeaseRecord, NetworkRecord
+from kurier.service.driver import Driver
+from kurier.service.reconcile import PassReport
+
+_PATIENCE = 2.0
+_Answer = TypeVar("_Answer")
+
+
+class Report:
+    """What the daemon can tell of itself. `cloud` looks at the cloud's health without a call."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        cloud: Callable[[], CloudStatus],
+        ledger: LedgerStatus,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._driver = driver
+        self._context = driver.context
+        self._cloud = cloud
+        self._ledger = ledger
+        self._registry = registry
+
+    async def status(self) -> Status:
+        """Asks the switch and the engine, each for two seconds at most."""
+        switch, engine = await asyncio.gather(self._switch(), self._engine())
+        return Status(
+            version=__version__,
+            host=self._context.settings.host or switch.hostname or socket.gethostname(),
+            environment=self._context.environment.id,
+            cloud=self._cloud(),
+            switch=switch,
+            engine=engine,
+            ledger=self._ledger,
+            leases=dict(Counter(lease.state.value for lease in self._context.ledger.leases())),
+            outbox=outbox_status(self._context.ledger.jobs(), self._context.clock.now()),
+            left_standing=self._driver.networks.left_standing(),
+            reconciled=self._driver.reconciler.last,
+        )
+
+    def networks(self) -> list[NetworkRow]:
+        """Every engine network that the ledger knows."""
+        environment = self._context.environment.id
+        return [_network_row(record, environment) for record in self._context.ledger.networks()]
+
+    def ports(self) -> list[PortRow]:
+        """Every lease that the ledger knows."""
+        return [_port_row(lease) for lease in self._context.ledger.leases()]
+
+    async def reconcile(self) -> PassReport:
+        """One pass, now."""
+        return await self._driver.reconciler.turn()
+
+    def metrics(self) -> tuple[bytes, str]:
+        """All metrics of the registry."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    async def _switch(self) -> SwitchStatus:
+        facts, error = await _patiently(self._context.datapath.facts())
+        if facts is None:
+            return SwitchStatus(Health.AWAY, error=error)
+        return SwitchStatus(
+            Health.OK, facts.hostname, facts.bridge, facts.userspace, facts.wired_by.value
+        )
+
+    async def _engine(self) -> EngineStatus:
+        identity, error = await _patiently(self._context.engine.identity())
+        if identity is None:
+            return EngineStatus(Health.AWAY, error=error)
+        return EngineStatus(Health.OK, identity)
+
+
+def outbox_status(jobs: list[Job], now: datetime) -> OutboxStatus:
+    """How much work is unsettled and how long its oldest part has been."""
+    ages = [(now - job.created_at).total_seconds() for job in jobs if job.created_at]
+    failing = (
+        FailingJob(str(job.kind), job.key, job.attempts, job.due, job.last_error)
+        for job in jobs
+        if job.attempts
+    )
+    return OutboxStatus(len(jobs), round(max(ages, default=0.0), 1), tuple(failing))
+
+
+async def _patiently(answer: Awaitable[_Answer]) -> tuple[_Answer | None, str]:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await answer, ""
+    except KurierError as error:
+        return None, error.sentence
+    except TimeoutError:
+        return None, f"No answer within {_PATIENCE:g} s."
+
+
+def _network_row(record: NetworkRecord, environment: str | None) -> NetworkRow:
+    return NetworkRow(
+        docker_id=record.id,
+        neutron_id=record.neutron_id,
+        name=record.name,
+        made_by="kurier" if record.made else "others",
+        subnets=tuple(str(subnet.cidr) for subnet in record.subnets),
+        environment=environment,
+        state=record.state.value,
+        note=record.note,
+    )
+
+
+def _port_row(lease: LeaseRecord) -> PortRow:
+    return PortRow(
+        port_id=lease.port_id,
+        endpoint=lease.endpoint,
+        network=lease.network,
+        addresses=tuple(str(one.address) for one in lease.addresses),
+        mac=lease.mac,
+        device=lease.device,
+        state=lease.state.value,
+        container=lease.container,
+    )

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The admin socket: `/v1/status`, `/v1/networks`, `/v1/ports`, `/v1/reconcile`, `/metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from kurier.admin.views import Views
+from kurier.docker.sockets import UnixSocket
+from kurier.model.errors import Code, KurierError
+
+_Answer = Callable[[], Awaitable[object]]
+
+
+class AdminServer:
+    """Serves `views` on a socket and, metrics alone, on a TCP address if one is given."""
+
+    def __init__(
+        self, views: Views, path: Path, metrics_listen: tuple[str, int] | None = None
+    ) -> None:
+        self._views = views
+        self._path = path
+        self._socket: UnixSocket | None = None
+        self._metrics_listen = metrics_listen
+        self._runners: list[web.AppRunner] = []
+
+    async def start(self) -> None:
+        """Listens; raises CONFLICT where another daemon answers there, INTERNAL."""
+        self._socket = UnixSocket(self._path)
+        runner = await self._runner(self._app())
+        await web.SockSite(runner, self._socket.socket).start()
+        if self._metrics_listen is None:
+            return
+        host, port = self._metrics_listen
+        metrics = web.Application()
+        metrics.router.add_get("/metrics", self._metrics)
+        try:
+            await web.TCPSite(await self._runner(metrics), host, port).start()
+        except OSError as error:
+            raise KurierError(
+                Code.INTERNAL,
+                f"Metrics cannot be served on {host}:{port}: {error.strerror or error}.",
+            ) from error
+
+    async def stop(self) -> None:
+        """Ends it and takes the socket away."""
+        if self._socket:
+            self._socket.remove()
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def _runner(self, app: web.Application) -> web.AppRunner:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        self._runners.append(runner)
+        await runner.setup()
+        return runner
+
+    def _app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/v1/status", _json(self._views.status))
+        app.router.add_get("/v1/networks", _json(_later(self._views.networks)))
+        app.router.add_get("/v1/ports", _json(_later(self._views.ports)))
+        app.router.add_post("/v1/reconcile", _json(self._views.reconcile))
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        text, media_type = self._views.metrics()
+        return web.Response(body=text, headers={"Content-Type": media_type})
+
+
+def _later(answer: Callable[[], object]) -> _Answer:
+    async def later() -> object:
+        return answer()
+
+    return later
+
+
+def _json(answer: _Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def serve(_request: web.Request) -> web.Response:
+        try:
+            status, body = 200, msgspec.json.encode(await answer())
+        except KurierError as error:
+            status = 503
+            body = msgspec.json.encode({"code": error.code.value, "error": error.sentence})
+        return web.Response(status=status, body=body, content_type="application/json")
+
+    return serve

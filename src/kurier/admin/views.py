@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answers of the admin socket, and whom it asks for them. Times are aware UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from kurier.service.reconcile import PassReport
+
+
+class Health(StrEnum):
+    """How a part of Kurier's world is."""
+
+    OK = "ok"
+    AWAY = "away"
+    UNKNOWN = "unknown"
+    """Not spoken to yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudStatus:
+    """Neutron. `since` is when it went away, or when it answered last."""
+
+    state: Health
+    url: str = ""
+    since: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchStatus:
+    """This host's Open vSwitch."""
+
+    state: Health
+    hostname: str = ""
+    bridge: str = ""
+    userspace: bool = False
+    wired_by: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """The container engine."""
+
+    state: Health
+    id: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """The ledger's file and how it was found: fresh, existing or damaged."""
+
+    path: str
+    opened: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailingJob:
+    """Unsettled work that failed at least once."""
+
+    kind: str
+    key: str
+    attempts: int
+    due: datetime
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """Work that Neutron or the switch has still to be told; `oldest_seconds` is the lag."""
+
+    depth: int
+    oldest_seconds: float = 0.0
+    failing: tuple[FailingJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The daemon and its world."""
+
+    version: str
+    host: str
+    environment: str | None
+    cloud: CloudStatus
+    switch: SwitchStatus
+    engine: EngineStatus
+    ledger: LedgerStatus
+    leases: dict[str, int]
+    outbox: OutboxStatus
+    left_standing: dict[str, str] = field(default_factory=dict)
+    """By engine network: what was left in Neutron, and why."""
+    reconciled: PassReport | None = None
+    """The last pass of the reconciler."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRow:
+    """One engine network. `made_by` is `kurier`, or `others` for one that was there before."""
+
+    docker_id: str
+    neutron_id: str | None
+    name: str
+    made_by: str
+    subnets: tuple[str, ...]
+    environment: str | None
+    state: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortRow:
+    """One lease."""
+
+    port_id: str | None
+    endpoint: str | None
+    network: str
+    addresses: tuple[str, ...]
+    mac: str
+    device: str
+    state: str
+    container: str
+
+
+class Views(Protocol):
+    """Whom the admin socket asks. May raise KurierError."""
+
+    async def status(self) -> Status: ...
+    def networks(self) -> list[NetworkRow]: ...
+    def ports(self) -> list[PortRow]: ...
+
+    async def reconcile(self) -> PassReport:
+        """One pass, now."""
+
+    def metrics(self) -> tuple[bytes, str]:
+        """Prometheus' text and its media type."""
