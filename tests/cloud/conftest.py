@@ -249,6 +249,16 @@ def stage(troupe: Troupe) -> Iterator[Stage]:
     stage.cleanup()
 
 
+@pytest.fixture(scope="session")
+def lan(troupe: Troupe) -> Iterator[str]:
+    """A Docker network that tests of containers share, so that not each has to make one."""
+    stage = troupe.ordinary()
+    name = stage.name("lan")
+    stage.docker("network", "create", *stage.driver_options, "--subnet", str(stage.cidr()), name)
+    yield name
+    troupe.ordinary().docker("network", "rm", name)
+
+
 OwnStage = Callable[..., Any]
 
 
@@ -292,7 +302,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         since = item.stash.get(_SAID, {})
         for stage in _stages():
             said = stage.daemon.said(since.get(stage.daemon.log, 0))
-            report.sections.append((f"kurier serve ({stage.daemon.log})", said[-12000:]))
+            report.sections.append((f"kurier serve ({stage.daemon.log})", said[-6000:]))
     return report
 
 

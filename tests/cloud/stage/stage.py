@@ -240,13 +240,13 @@ class Stage:
         wait_until(lambda: not self.owed(), "the daemon settles its work", seconds)
 
     def snapshot(self) -> Seen:
-        """What is there now, to compare with later."""
+        """What is there once the daemon owes nothing, to compare with later."""
+        if self.daemon.running:
+            self.settled()
         return self._watch.snapshot()
 
     def nothing_left(self, before: Seen, seconds: float = 30.0) -> None:
         """Asserts that all is as `before`, within a bound."""
-        if self.daemon.running:
-            self.settled(seconds)
         left = ["not compared yet"]
 
         def as_before() -> bool:
