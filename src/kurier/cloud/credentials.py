@@ -9,7 +9,7 @@ with one entry speaks for itself. See the SDK's "Configuring OpenStack SDK Appli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,15 +68,18 @@ def load_region(choice: Choice, environ: Mapping[str, str]) -> CloudRegion:
     return find_credentials(choice, environ).region
 
 
-def find_credentials(choice: Choice, environ: Mapping[str, str]) -> Credentials:
+def find_credentials(
+    choice: Choice, environ: Mapping[str, str], search: Sequence[str] = CONFIG_FILES
+) -> Credentials:
     """Look the credentials up, without contacting the cloud.
 
-    Raises `KurierError` with the code CREDENTIALS: no cloud told, no such cloud or file, a file
-    that cannot be read, or something missing that the way of authentication needs.
+    `search` are the files to look for where `OS_CLIENT_CONFIG_FILE` names none. Raises
+    `KurierError` with the code CREDENTIALS: no cloud told, no such cloud or file, a file that
+    cannot be read, or something missing that the way of authentication needs.
     """
     name = choice.name or environ.get("OS_CLOUD", "")
     variables = {} if name else _variables(environ)
-    file = None if variables else _clouds_file(environ)
+    file = None if variables else _clouds_file(environ, search)
     if variables:
         origin, raw = "environment OS_*", variables
     else:
@@ -100,12 +103,12 @@ def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
     return {name[3:].lower(): environ[name] for name in wanted}
 
 
-def _clouds_file(environ: Mapping[str, str]) -> Path | None:
+def _clouds_file(environ: Mapping[str, str], search: Sequence[str]) -> Path | None:
     named = environ.get(FILE_VARIABLE)
     if named and not Path(named).exists():
         raise _refused(f"{FILE_VARIABLE} names {named}, and there is no such file.")
-    candidates = [named, *CONFIG_FILES] if named else CONFIG_FILES
-    return next((Path(path) for path in candidates if path and Path(path).exists()), None)
+    candidates = [named] if named else search
+    return next((Path(path) for path in candidates if Path(path).exists()), None)
 
 
 def _entry(name: str, file: Path | None) -> tuple[str, dict[str, Any]]:
@@ -128,7 +131,10 @@ def _entry(name: str, file: Path | None) -> tuple[str, dict[str, Any]]:
         raise _refused(f"{file} has several clouds ({listed}): set cloud.name or OS_CLOUD to one.")
     if name not in clouds:
         raise _refused(f"There is no cloud {name} in {file}; it has: {listed}.")
-    return name, clouds[name] or {}
+    entry = clouds[name]
+    if not isinstance(entry, dict) or not isinstance(entry.get("auth", {}), dict):
+        raise _refused(f"The cloud {name} in {file} has no settings and no `auth:` as it should.")
+    return name, entry
 
 
 def _read(file: Path) -> dict[str, Any]:
