@@ -154,8 +154,9 @@ class Stage:
     def fetches(self, container: str, address: str, port: int) -> bool:
         """Whether an HTTP request from the container is answered within some seconds."""
         host = f"[{address}]" if ":" in address else address
-        wget = ("exec", container, "wget", "-q", "-T", "2", "-O-", f"http://{host}:{port}/")
-        return "hello" in self.docker.attempt(*wget).stdout
+        # Debian's busybox dies of wget's own -T.
+        wget = ("timeout", "3", "wget", "-q", "-O-", f"http://{host}:{port}/")
+        return "hello" in self.docker.attempt("exec", container, *wget).stdout
 
     # ── Neutron ─────────────────────────────────────────────────────────────
     def neutron_networks(self, docker_network: str) -> list[Any]:
