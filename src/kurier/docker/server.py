@@ -109,7 +109,7 @@ class PluginServer:
         if route is None:
             raise web.HTTPNotFound(text=f"{request.path} is no call of Docker's plugin protocols.")
         body = await request.read()
-        LOG.debug("%s %s", route.name, body.decode(errors="replace"))
+        LOG.debug("%s %s", route.name, body.decode(errors="replace").strip())
         started = self._monotonic()
         call: msgspec.Struct | None = None
         code: Code | None = None
@@ -134,12 +134,17 @@ class PluginServer:
         facts: dict[str, Any] = {
             name: value
             for name in ("network", "endpoint", "pool", "address")
-            if isinstance(value := getattr(call, name, None), str)
+            if (value := getattr(call, name, None)) and isinstance(value, str)
         }
         facts |= {"ms": round(seconds * 1000, 1), "code": str(code or "ok")}
-        text = " ".join(f"{name}={value}" for name, value in facts.items())
+        text = " ".join(f"{name}={_brief(value)}" for name, value in facts.items())
         level = logging.WARNING if code else logging.INFO
         LOG.log(level, "%s %s", route.name, text, extra={"call": route.name, **facts})
+
+
+def _brief(value: object) -> object:
+    """An id as people compare it; an address or a range is short anyway."""
+    return value[:12] if isinstance(value, str) and value.isalnum() else value
 
 
 def _answer(answer: object) -> web.Response:
