@@ -307,6 +307,19 @@ async def test_a_database_that_hangs_leaves_no_pair_behind(switch: Switch) -> No
     await datapath.close()
 
 
+async def test_no_device_is_remade_while_the_switch_may_hold_the_old_one(switch: Switch) -> None:
+    datapath = OpenVSwitchDatapath(switch.remote, BRIDGE, timeout=0.5)
+    await datapath.plug(PLUG)
+    run("ip", "link", "del", "ktap1")
+    switch.stop_daemon()
+    try:
+        assert "ovs-vswitchd" in await refused(Code.SWITCH_ERROR, datapath.plug(PLUG))
+        assert "ktap1" not in devices()
+    finally:
+        switch.start_daemon()
+    await datapath.close()
+
+
 async def test_what_the_kernel_refuses_is_said(datapath: OpenVSwitchDatapath) -> None:
     sentence = await refused(Code.SWITCH_ERROR, datapath.plug(replace(PLUG, mtu=70000)))
     assert "ktap1" in sentence

@@ -111,7 +111,15 @@ class _SettledCommit(_Timed, OvsVsctlTransaction):  # type: ignore[misc]
     """Returns when ovs-vswitchd has carried it out."""
 
     def post_commit(self, txn: Any) -> None:
-        self.do_post_commit(txn)
+        # Some of the time is kept for the caller to hear which of the two daemons is silent.
+        self.deadline = Deadline.after(self.deadline.left() * 0.8, self.deadline.clock)
+        try:
+            self.do_post_commit(txn)
+        except TimeoutException as error:
+            raise switch_error(
+                "ovs-vswitchd does not carry out what Open vSwitch's database says: see that it "
+                "runs (systemctl status ovs-vswitchd)."
+            ) from error
 
 
 class Database:
