@@ -261,8 +261,9 @@ def _attributes(record: NetworkRecord) -> tuple[str, ...]:
 
 
 def _check_existing(subnet: Subnet, part: Part) -> None:
-    chosen = part.gateway is not None and part.gateway != subnet.gateway
-    if chosen and subnet.gateway is not None:
+    # A gateway that nobody named is the first address by default; the subnet's own goes before it.
+    named = part.gateway is not None and (part.pool is None or part.pool.gateway_chosen)
+    if named and subnet.gateway is not None and part.gateway != subnet.gateway:
         raise KurierError(
             Code.BAD_REQUEST,
             f"Subnet {subnet.name or subnet.id} has gateway {subnet.gateway}, not {part.gateway}: "
