@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from openstack.connection import Connection
 
+from kurier.model.ids import EnvironmentId
+from kurier.model.tags import environment_tag
 from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.machine import Machine
 
@@ -27,6 +30,8 @@ class Watch:
     machine: Machine
     docker: Docker
     prefix: str
+    environment: Callable[[], str]
+    """The environment's id, for telling this session's things from others' in a shared cloud."""
 
     def snapshot(self) -> Seen:
         """What is there now, each thing as one line for people."""
@@ -47,8 +52,8 @@ class Watch:
     def _mine(self, one: Any) -> bool:
         if not SHARED:
             return True
-        marks = {f"kurier.host:{self.machine.hostname}"}
-        return str(one.name).startswith(self.prefix) or bool(marks & set(one.tags or ()))
+        mark = environment_tag(EnvironmentId(self.environment()))
+        return str(one.name).startswith(self.prefix) or mark in (one.tags or ())
 
     def _networks(self) -> frozenset[str]:
         return frozenset(
@@ -58,7 +63,7 @@ class Watch:
         )
 
     def _of_engine(self, network: Any) -> bool:
-        return self.docker("info", "--format", "{{.ID}}") in (network.description or "")
+        return self.environment() in (network.description or "")
 
     def _subnets(self) -> frozenset[str]:
         return frozenset(
@@ -106,7 +111,9 @@ class Watch:
 
     def _docker_networks(self) -> frozenset[str]:
         return frozenset(
-            self.docker("network", "ls", "--format", "{{.ID}} {{.Name}} {{.Driver}}").splitlines()
+            line
+            for line in self.docker("network", "ls", "--format", "{{.Name}} {{.ID}}").splitlines()
+            if not SHARED or line.startswith(self.prefix)
         )
 
 

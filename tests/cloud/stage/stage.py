@@ -43,8 +43,9 @@ class Stage:
         # A short path: unix sockets have room for about a hundred characters.
         self.folder = Path(tempfile.mkdtemp(prefix="kurier-test-"))
         self.daemon = Daemon(machine, self.folder, settings or {}, cloud)
-        self._watch = Watch(neutron, machine, self.docker, prefix)
+        self._watch = Watch(neutron, machine, self.docker, prefix, self.environment)
         self._numbers = _NUMBERS
+        self._environment = ""
         self._undo: list[Callable[[], object]] = []
 
     # ── names and ranges ────────────────────────────────────────────────────
@@ -60,6 +61,12 @@ class Stage:
     def cidr6(self) -> IPv6Network:
         """An IPv6 /64 that no other test uses."""
         return IPv6Network(f"fd00:99:{next(self._numbers):x}::/64")
+
+    def environment(self) -> str:
+        """The id of the control plane in Neutron's tags, as the daemon knows it."""
+        if not self._environment:
+            self._environment = str(self.daemon.admin()["environment"] or "")
+        return self._environment or self.docker("info", "--format", "{{.ID}}")
 
     # ── Docker ──────────────────────────────────────────────────────────────
     def create_network(self, *options: str, name: str = "", subnet: object | None = "") -> str:
