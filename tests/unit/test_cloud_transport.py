@@ -28,7 +28,7 @@ from kurier.cloud.transport import Transport
 from kurier.cloud.wire import WireNetwork
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import NetworkId
-from kurier.model.neutron import NetworkSpec
+from kurier.model.neutron import NetworkSpec, PortSpec
 from kurier.service.protocols import Cloud
 
 SHORT = Bounds(connect=1.0, read=1.5, workers=4)
@@ -273,4 +273,30 @@ async def test_nothing_is_contacted_before_the_first_call(play: Play) -> None:
     assert (network.mtu, network.revision, network.tags) == (1442, 3, frozenset({"t"}))
     assert room.health.url == server.url + "/v2.0"
     assert room.call_seconds.keys() == {("POST", "networks")}
+    room.close()
+
+
+async def test_a_cloud_that_takes_no_tags_on_create_is_asked_once(play: Play) -> None:
+    text = "Attribute 'tags' not allowed in POST"
+    refused = (400, {"NeutronError": {"type": "HTTPBadRequest", "message": text}})
+    port = (201, {"port": {"id": NET, "network_id": NET, "mac_address": "m"}})
+    server = play([refused, port, (200, {}), port, (200, {})])
+    room = NeutronCloud(region(server.url), SHORT, Noon())
+    spec = PortSpec(NetworkId(NET), "p", "d", "compute:kuryr", "", (), tags=("a:b",))
+    assert [(await room.create_port(spec)).tags for _ in range(2)] == [frozenset({"a:b"})] * 2
+    assert [seen[0] for seen in server.seen] == ["POST", "POST", "PUT", "POST", "PUT"]
+    room.close()
+
+
+async def test_a_port_whose_tags_fail_is_deleted_again(play: Play) -> None:
+    port = (201, {"port": {"id": NET, "network_id": NET, "mac_address": "m"}})
+    text = "Attribute 'tags' not allowed in POST"
+    refused = (400, {"NeutronError": {"type": "HTTPBadRequest", "message": text}})
+    server = play([refused, port, (500, {"NeutronError": "broken"}), (204, None)])
+    room = NeutronCloud(region(server.url), SHORT, Noon())
+    spec = PortSpec(NetworkId(NET), "p", "d", "compute:kuryr", "", (), tags=("a:b",))
+    with pytest.raises(KurierError) as caught:
+        await room.create_port(spec)
+    assert caught.value.code is Code.CLOUD_ERROR
+    assert server.seen[-1][:2] == ("DELETE", f"/v2.0/ports/{NET}")
     room.close()

@@ -50,7 +50,8 @@ class Clock(Protocol):
 class Flight(threading.local):
     """What the current thread's call may still take, and what it met on its way."""
 
-    until: float = 0.0
+    until: float | None = None
+    """Monotonic seconds by which the call ends; None where no call is under way."""
     url: str = ""
     """Where the last HTTP request went."""
     status: int = 0
@@ -63,7 +64,10 @@ class Flight(threading.local):
         """A call that ends at `until` (monotonic seconds) at the latest."""
         self.until = until
         self.note("", 0, None)
-        yield
+        try:
+            yield
+        finally:
+            self.until = None
 
     def note(self, url: str, status: int, lost: requests.RequestException | None) -> None:
         """Sets what is known of the last HTTP request."""
@@ -90,7 +94,7 @@ class BoundedAdapter(TCPKeepAliveAdapter):
     ) -> requests.Response:
         flight, url = self._flight, request.url or ""
         flight.note(url, 0, None)
-        left = flight.until - self._monotonic()
+        left = self._bounds.read if flight.until is None else flight.until - self._monotonic()
         try:
             if left <= 0:
                 raise requests.ConnectTimeout("no time was left for this request", request=request)

@@ -208,4 +208,5 @@ def _wanted(fixed_ips: tuple[FixedIpRequest, ...] | None, mac: str | None) -> di
 
 
 def _refuses_tags(error: KurierError) -> bool:
-    return error.code is Code.BAD_REQUEST and "tags" in f"{error.sentence} {error.__cause__}"
+    """Whether the create was refused for having tags at all, rather than for one of them."""
+    return error.code is Code.BAD_REQUEST and "'tags' not allowed" in error.sentence

@@ -49,14 +49,15 @@ class Transport:
     def send(self, call: Call) -> bytes:
         """The body of a success; raises KurierError, with Neutron's request id in its cause."""
         try:
-            with self._flight.within(self._monotonic() + self._bounds.read):
-                return self._tries(call)
+            until = self._monotonic() + self._bounds.read
+            with self._flight.within(until):
+                return self._tries(call, until)
         except KurierError as error:
             self._note(call, error)
             raise
         except Exception as error:
             unknown = KurierError(
-                Code.CLOUD_ERROR, f"Neutron could not be asked to {call.doing}: {error}."
+                Code.CLOUD_ERROR, f"Neutron could not be asked to {call.doing}: {_brief(error)}."
             )
             self._note(call, unknown)
             raise unknown from error
@@ -65,16 +66,14 @@ class Transport:
         """Cuts the pauses between tries short."""
         self._closed.set()
 
-    def _tries(self, call: Call) -> bytes:
+    def _tries(self, call: Call, until: float) -> bytes:
         for retry in range(self._bounds.retries if call.repeatable else 0):
             pause = _PAUSE * 3**retry
             try:
                 return self._try(call)
             except KurierError as error:
-                left = self._flight.until - self._monotonic()
-                if error.code is not Code.CLOUD_AWAY or left <= pause:
-                    raise
-                if self._closed.wait(pause):
+                late = self._monotonic() + pause >= until
+                if error.code is not Code.CLOUD_AWAY or late or self._closed.wait(pause):
                     raise
         return self._try(call)
 
@@ -104,7 +103,9 @@ class Transport:
         except ksa.ClientException as error:
             raise self._unreached(error) from error
         except SDKException as error:
-            raise unusable(f"The cloud's settings cannot be used: {error}.", error) from error
+            raise unusable(
+                f"The cloud's settings cannot be used: {_brief(error)}.", error
+            ) from error
 
     def _refusal(self, call: Call, response: requests.Response) -> KurierError:
         refusal = read_refusal(response.status_code, response.content, _request_id(response))
