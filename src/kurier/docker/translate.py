@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any, TypeVar
-
-import msgspec
 
 from kurier.docker import wire
 from kurier.model.errors import bad_request
@@ -142,7 +141,7 @@ def _exposed(options: wire.Options, *, v4: bool, v6: bool) -> tuple[Rule, ...]:
 
     `-p` alone exposes its port too, and engines list it in both options.
     """
-    listed = [*(options.get(wire.EXPOSED_PORTS) or ()), *(options.get(wire.PORT_MAP) or ())]
+    listed = [*_listed(options, wire.EXPOSED_PORTS), *_listed(options, wire.PORT_MAP)]
     ports = dict.fromkeys(map(_port, listed))
     families = [name for name, wanted in (("IPv4", v4), ("IPv6", v6)) if wanted]
     return tuple(
@@ -158,7 +157,7 @@ def strings(options: Mapping[str, Any] | None) -> dict[str, str]:
 def _string(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _generic(options: wire.Options) -> dict[str, Any]:
@@ -172,10 +171,16 @@ def _policy_options(options: wire.Options) -> dict[str, str]:
     return strings({key: both[key] for key in both if key.startswith(_OUR_KEYS)})
 
 
+def _listed(options: wire.Options, key: str) -> list[Any]:
+    value = options.get(key) or []
+    return value if isinstance(value, list) else [value]
+
+
 def _port(listed: Any) -> tuple[str, int]:
     entry = listed if isinstance(listed, dict) else {}
-    protocol, number = _PROTOCOLS.get(entry.get("Proto")), entry.get("Port")
-    if protocol is None or not isinstance(number, int) or not 0 < number < 65536:
+    name, number = entry.get("Proto"), entry.get("Port")
+    protocol = _PROTOCOLS.get(name) if isinstance(name, int | str) else None
+    if protocol is None or type(number) is not int or not 0 < number < 65536:
         raise bad_request(f"The exposed port {_string(listed)} is none that Kurier can open.")
     return protocol, number
 
