@@ -17,8 +17,8 @@ from tests.unit.admin_server import answering
 
 STATUS = {
     "host": "h1",
-    "cloud": {"ok": True, "sentence": "Neutron at http://n answers."},
-    "switch": {"ok": True, "hostname": "h1"},
+    "cloud": {"state": "ok", "url": "http://n", "since": "2026-01-01T00:00:00Z", "error": ""},
+    "switch": {"state": "ok", "hostname": "h1", "bridge": "br-int", "error": ""},
 }
 PLUGIN = {"Implements": ["NetworkDriver", "IpamDriver"]}
 
@@ -60,7 +60,7 @@ def by_name(settings: Settings) -> dict[str, Finding]:
 def test_a_host_where_all_is_well(host: Path) -> None:
     found = by_name(settings_below(host))
     assert {finding.ok for finding in found.values()} == {True}
-    assert found["cloud"].says == "Neutron at http://n answers."
+    assert found["cloud"].says == "It answers, http://n."
     assert found["engine"].says.endswith("API version 1.41.")
     assert found["plugin socket"].says.endswith("serves NetworkDriver and IpamDriver.")
     assert "host name" in found
@@ -79,9 +79,9 @@ def test_a_host_where_nothing_runs(tmp_path: Path) -> None:
     ("status", "what", "word"),
     [
         (
-            {**STATUS, "cloud": {"ok": False, "sentence": "Keystone is away."}},
+            {**STATUS, "cloud": {"state": "away", "since": "12:00", "error": "Keystone is away."}},
             "cloud",
-            "Keystone is away.",
+            "Keystone is away. (since 12:00)",
         ),
         ({**STATUS, "host": "h2"}, "host name", "binding_failed"),
         ([], "daemon", "not with a status"),
@@ -92,6 +92,12 @@ def test_the_daemons_word_is_taken(tmp_path: Path, status: Any, what: str, word:
         finding = by_name(settings_below(tmp_path))[what]
     assert finding.ok is False
     assert word in finding.says
+
+
+def test_what_the_daemon_does_not_know_yet_is_not_bad(tmp_path: Path) -> None:
+    status = {**STATUS, "cloud": {"state": "unknown", "error": ""}}
+    with answering(tmp_path / "kurier.sock", {"GET /v1/status": (200, status)}):
+        assert by_name(settings_below(tmp_path))["cloud"].ok is None
 
 
 def test_stale_and_strange_sockets_are_told_apart(tmp_path: Path) -> None:

@@ -67,12 +67,12 @@ def test_an_empty_list_is_said_in_words(socket: Path) -> None:
     assert done.output == "There are no ports.\n"
 
 
-STATUS = {"host": "h1", "cloud": {"ok": True, "sentence": ""}, "pending_jobs": 0}
+STATUS = {"host": "h1", "cloud": {"state": "ok", "error": ""}, "pending_jobs": 0}
 
 
 def test_the_status_is_an_outline(socket: Path) -> None:
     done = ask(socket, (200, STATUS), "GET /v1/status", "status")
-    assert done.output == "host: h1\ncloud:\n  ok: yes\n  sentence: -\npending jobs: 0\n"
+    assert done.output == "host: h1\ncloud:\n  state: ok\n  error: -\npending jobs: 0\n"
 
 
 def test_programs_get_the_status_as_it_is(socket: Path) -> None:

@@ -2,7 +2,7 @@
 """What `kurier doctor` looks at, and what it advises.
 
 The cloud and the switch are asked by the daemon alone, which tells in its status how it fared:
-`cloud`, `switch` and `engine`, each with `ok` and a `sentence`, the switch also with `hostname`.
+`cloud` and `switch`, each with `state` (ok, away or unknown) and `error`.
 """
 
 from __future__ import annotations
@@ -111,10 +111,14 @@ def _plugin_socket(settings: Settings) -> Finding:
 
 def _part(name: str, status: Mapping[str, Any], advice: str) -> Finding:
     part = status.get(name)
-    if not isinstance(part, Mapping) or not isinstance(part.get("ok"), bool):
+    state = part.get("state") if isinstance(part, Mapping) else None
+    if not isinstance(part, Mapping) or state not in ("ok", "away"):
         return Finding(name, None, "Only the daemon can tell, and it has not yet.")
-    says = part.get("sentence") or ("It answers." if part["ok"] else "It does not answer.")
-    return Finding(name, part["ok"], str(says), advice)
+    if state == "ok":
+        where = part.get("url") or part.get("bridge")
+        return Finding(name, True, f"It answers{f', {where}' if where else ''}.")
+    since = f" (since {part['since']})" if part.get("since") else ""
+    return Finding(name, False, f"{part.get('error') or 'It does not answer.'}{since}", advice)
 
 
 def _host_name(status: Mapping[str, Any]) -> Iterator[Finding]:

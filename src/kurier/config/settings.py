@@ -248,12 +248,6 @@ class ReconcileSettings:
 class SettleSettings:
     """The telling of Neutron, afterwards, what an answer to the engine made true."""
 
-    interval: float = option(
-        1.0,
-        "How often work that is due is looked for when nothing wakes the settler.",
-        unit="seconds",
-        rule=rules.between(0.1, 60.0),
-    )
     backoff_max: float = option(
         30.0,
         "The longest pause before work that failed is tried again; pauses double up to it.",
