@@ -117,8 +117,7 @@ def _part(name: str, status: Mapping[str, Any], advice: str) -> Finding:
     if state == "ok":
         where = part.get("url") or part.get("bridge")
         return Finding(name, True, f"It answers{f', {where}' if where else ''}.")
-    since = f" (since {part['since']})" if part.get("since") else ""
-    return Finding(name, False, f"{part.get('error') or 'It does not answer.'}{since}", advice)
+    return Finding(name, False, str(part.get("error") or "It does not answer."), advice)
 
 
 def _host_name(status: Mapping[str, Any]) -> Iterator[Finding]:
