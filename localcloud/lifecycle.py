@@ -84,7 +84,10 @@ def down(layout: Layout, reporter: Reporter) -> None:
 
 def reset(layout: Layout, reporter: Reporter, keep_downloads: bool = False) -> None:
     """Stop everything and wipe the state; with `keep_downloads` all but what was downloaded."""
+    own_engine = Place(layout, 1).folder / "engine.json"
     down(layout, reporter)
+    if own_engine.exists():
+        attempt(["ip", "link", "del", "docker0"])
     clouds_yaml.remove(layout)
     with locked(layout.state):
         kept = {layout.venv, layout.downloads} if keep_downloads else set()
@@ -132,8 +135,8 @@ def _steps(layout: Layout) -> list[Step]:
         Step("Docker package", lambda: _engine_package(layout), ("Debian packages",)),
         Step(
             "Keystone and Neutron (pip)",
-            lambda: stack_venv.ensure(layout),
-            () if packages.find("pip3") else ("Debian packages",),
+            lambda: _install_stack(layout),
+            () if packages.venv_possible() else ("Debian packages",),
         ),
         Step("busybox", lambda: _fetch_busybox(layout)),
         Step("MariaDB", lambda: mariadb.start(layout), ("Debian packages",)),
@@ -192,6 +195,13 @@ def _start_engine(place: Place) -> str:
 
 def _engine_package(layout: Layout) -> str:
     return packages.ensure(packages.ENGINE, layout.log("packages"))
+
+
+def _install_stack(layout: Layout) -> str:
+    if not stack_venv.current(layout):
+        # What runs from the environment that is about to be replaced would fail one by one.
+        stop_all([neutron.daemon(layout), keystone.daemon(layout)])
+    return stack_venv.ensure(layout)
 
 
 def _fetch_busybox(layout: Layout) -> str:

@@ -71,13 +71,18 @@ def ensure(requirements: tuple[Requirement, ...], log: Path) -> str:
     with _apt_lock:
         missing = [need for need in requirements if find(need.command) is None]
         packages = [need.package for need in missing]
-        if find("python3") and not succeeds(["/usr/bin/python3", "-c", "import ensurepip, venv"]):
+        if not venv_possible():
             packages.append("python3-venv")
         if not packages:
             return "there already"
         install(packages, log)
         _disable([unit for need in missing for unit in need.units])
         return f"{len(packages)} installed"
+
+
+def venv_possible() -> bool:
+    """Whether Debian's own Python can make environments."""
+    return succeeds(["/usr/bin/python3", "-c", "import ensurepip, venv"])
 
 
 def install(packages: list[str], log: Path) -> None:
