@@ -61,7 +61,8 @@ def kurier(cloud: Cloud, folder: Path) -> Contender:
     config = folder / "kurier.toml"
     config.write_text(_kurier_config(cloud, host, folder))
     log = (folder / "kurier.log").open("wb")
-    command = [sys.executable, "-m", "kurier.cli.main", "serve", "--config", str(config)]
+    program = Path(sys.executable).with_name("kurier")
+    command = [str(program), "serve", "--config", str(config)]
     process = host.popen(command, stdout=log, stderr=subprocess.STDOUT)
     watch = Stopwatch(host.plugin_dir / "benchkurier.sock", str(folder / "kurierbehind.sock"))
     watch.start()
@@ -100,7 +101,9 @@ ALL: tuple[Callable[[Cloud, Path], Contender], ...] = (bridge, kurier, kuryr)
 
 
 def _create(driver: str, subnet: str, name: str) -> tuple[str, ...]:
-    return ("-d", driver, "--ipam-driver", driver, "--subnet", subnet, name)
+    gateway = subnet.replace(".0/24", ".1")
+    ranges = ("--subnet", subnet, "--gateway", gateway)
+    return ("-d", driver, "--ipam-driver", driver, *ranges, name)
 
 
 def _kurier_config(cloud: Cloud, host: Host, folder: Path) -> str:

@@ -9,7 +9,15 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from aiohttp import BaseConnector, ClientSession, ClientTimeout, TCPConnector, UnixConnector, web
+from aiohttp import (
+    BaseConnector,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    TCPConnector,
+    UnixConnector,
+    web,
+)
 
 
 class Stopwatch:
@@ -64,7 +72,10 @@ class Stopwatch:
         body = await request.read()
         method = request.match_info["method"]
         began = time.perf_counter()
-        async with self._session.post(f"{self._base}/{method}", data=body) as answer:
-            text = await answer.read()
+        try:
+            async with self._session.post(f"{self._base}/{method}", data=body) as answer:
+                text = await answer.read()
+        except ClientError as error:
+            return web.json_response({"Err": f"the daemon is not there: {error}"}, status=503)
         self._times[method].append((time.perf_counter() - began) * 1000)
         return web.Response(body=text, status=answer.status, content_type="application/json")
