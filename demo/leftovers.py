@@ -12,7 +12,7 @@ import openstack
 from demo.daemon import settled
 from demo.place import Place
 from demo.telling import Teller
-from localcloud.guests import BareMetal, GuestPort, Vm
+from localcloud.guests import records
 
 CONTAINERS = ("demo-a", "demo-b", "demo-client", "demo-phone")
 NETWORKS = ("demo-blue", "demo-prod", "demo-metal")
@@ -37,11 +37,13 @@ def remove_docker(teller: Teller) -> bool:
 
 
 def remove_guests(place: Place) -> None:
-    """The VM and the bare-metal host."""
+    """The VM and the bare-metal host, as they were written down when they were started."""
     if place.host is None:
         return
-    for guest in (BareMetal(place.host, METAL, ()), Vm(place.host, VM, GuestPort("", "", ()))):
-        guest.stop()
+    layout = place.host.place.layout
+    for record in list(records.all_records(layout)):
+        if record.name in (VM, METAL) and record.host_index == place.host.place.index:
+            record.remove(layout)
 
 
 def remove_neutron() -> None:
