@@ -79,6 +79,12 @@ class Outbox:
         if job is not None:
             await asyncio.shield(self._start(job))
 
+    async def ended(self, kind: JobKind, key: str) -> None:
+        """Waits until a job that runs now has ended, well or not."""
+        task = self._running.get((kind, key))
+        if task is not None:
+            await asyncio.wait({task})
+
     async def run(self) -> None:
         """Works for ever; cancel it to stop."""
         while True:

@@ -180,6 +180,9 @@ class Ports:
         )
 
     async def _drop(self, job: Job) -> None:
+        # What is being settled would else be put on a port that was given back, or make a group
+        # that nobody remembers.
+        await self._outbox.ended(JobKind.SETTLE, job.key)
         lease = self._ledger.lease(LeaseId(job.key))
         if lease is None:
             return
