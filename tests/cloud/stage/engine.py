@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.cloud.stage.machine import Machine
@@ -24,12 +25,25 @@ class Docker:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
+    @property
+    def release(self) -> int:
+        """The engine's major version."""
+        return int(self("version", "--format", "{{.Server.Version}}").partition(".")[0])
+
+    def as_engine(self) -> Docker:
+        """The client of the engine's own release where this machine has it.
+
+        Newer clients refuse some options to older engines, which an older client passes on.
+        """
+        own = Path("/usr/bin/docker")
+        return self if self.release >= 25 or not own.exists() else _Other(self._machine, own)
+
     def attempt(
         self, *arguments: str, seconds: float = 90.0, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs the client and answers with all it said, whether it failed or not."""
         return subprocess.run(
-            [*self._machine.docker_command, *arguments],
+            [*self._command(), *arguments],
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -44,6 +58,9 @@ class Docker:
         if check and done.returncode != 0:
             raise DockerError(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout.strip()
+
+    def _command(self) -> list[str]:
+        return self._machine.docker_command
 
     def fails(self, *arguments: str, seconds: float = 90.0) -> str:
         """What the client complains of; an AssertionError where it succeeds."""
@@ -60,3 +77,14 @@ class Docker:
     def names(self, *listing: str) -> set[str]:
         """The names that a listing such as `network ls` shows."""
         return set(self(*listing, "--format", "{{json .}}").splitlines())
+
+
+class _Other(Docker):
+    """Another client of the same engine."""
+
+    def __init__(self, machine: Machine, program: Path) -> None:
+        super().__init__(machine)
+        self._program = program
+
+    def _command(self) -> list[str]:
+        return [str(self._program), *super()._command()[1:]]

@@ -41,10 +41,10 @@ class Watch:
             "Neutron ports": self._ports,
             "Neutron subnet pools": self._pools,
             "Neutron security groups": self._groups,
-            "OVS ports": self._switch,
-            "links": self._links,
             "Docker networks": self._docker_networks,
         }
+        if not SHARED:
+            looks |= {"OVS ports": self._switch, "links": self._links}
         with ThreadPoolExecutor(len(looks)) as workers:
             futures = {name: workers.submit(look) for name, look in looks.items()}
             return {name: future.result() for name, future in futures.items()}

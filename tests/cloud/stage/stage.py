@@ -100,18 +100,21 @@ class Stage:
         """`docker run -d --network NETWORK …`, and the container's name."""
         name = name or self.name("c")
         self.undo(lambda: self.docker("rm", "-f", name, check=False))
-        self.docker("run", *self.run_options(network, name), *options, IMAGE, *command)
+        self._client(options)("run", *self.run_options(network, name), *options, IMAGE, *command)
         return name
 
     def fail_container(self, network: str, *options: str) -> str:
         """A `docker run` that must fail, and what it says; the dead container is removed."""
         name = self.name("c")
         try:
-            return self.docker.fails(
+            return self._client(options).fails(
                 "run", *self.run_options(network, name), *options, IMAGE, "sleep", "infinity"
             )
         finally:
             self.docker("rm", "-f", name, check=False)
+
+    def _client(self, options: Sequence[str]) -> Docker:
+        return self.docker.as_engine() if "--mac-address" in options else self.docker
 
     def run_options(self, network: str, name: str) -> tuple[str, ...]:
         """The options of every container of a test."""
