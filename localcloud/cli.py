@@ -112,6 +112,9 @@ def _up(parsed: argparse.Namespace) -> int:
 
 
 def _down(parsed: argparse.Namespace) -> int:
+    if not lifecycle.exists(parsed.state):
+        print(f"There is no cloud below {parsed.state}.")
+        return 0
     lifecycle.down(Cloud.load(parsed.state).layout, Reporter())
     return 0
 

@@ -34,6 +34,7 @@ def configure(layout: Layout) -> str:
     )
     if layout.done("keystone-tables"):
         return "there already"
+    mariadb.empty(layout, "keystone")
     for step in (
         ["db_sync"],
         ["fernet_setup", "--keystone-user", "root", "--keystone-group", "root"],

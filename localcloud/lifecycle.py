@@ -211,7 +211,11 @@ def _fetch_busybox(layout: Layout) -> str:
 
 def _extra_hosts(layout: Layout) -> list[Place]:
     """Hosts of an earlier `up` that this one does not ask for."""
-    return [place for place in _known_places(layout) if place.index > layout.settings.hosts]
+    return [
+        place
+        for place in _known_places(layout)
+        if place.index > layout.settings.hosts and Path(f"/run/netns/{place.netns}").exists()
+    ]
 
 
 def _known_places(layout: Layout) -> list[Place]:

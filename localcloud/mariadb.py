@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 
 from .commands import run
@@ -41,6 +42,7 @@ def start(layout: Layout) -> str:
         return "running"
     folder = layout.private_folder(layout.state / "mariadb")
     if not layout.done("mariadb"):
+        shutil.rmtree(folder / "data", ignore_errors=True)
         run(
             [
                 "mariadb-install-db",
@@ -73,6 +75,24 @@ def answers(layout: Layout) -> bool:
             return len(client.recv(16)) > 4
     except OSError:
         return False
+
+
+def empty(layout: Layout, database: str) -> None:
+    """Drop a database and make it anew: migrations that were interrupted cannot be resumed.
+
+    Raises `CloudError`.
+    """
+    script = (
+        "import pymysql, sys\n"
+        "cursor = pymysql.connect(unix_socket=sys.argv[1], user='root').cursor()\n"
+        "cursor.execute(f'DROP DATABASE IF EXISTS {sys.argv[2]}')\n"
+        "cursor.execute(f'CREATE DATABASE {sys.argv[2]} CHARACTER SET utf8mb3')\n"
+    )
+    python = str(layout.venv / "bin" / "python3")
+    run(
+        [python, "-c", script, str(layout.database_socket), database],
+        what=f"Making the database {database}",
+    )
 
 
 def url(layout: Layout, database: str) -> str:

@@ -125,7 +125,9 @@ def _make_namespaces(place: Place) -> bool:
     if fresh:
         run(["ip", "netns", "add", str(place.netns)])
         run(["ip", "-n", str(place.netns), "link", "set", "lo", "up"])
-    if succeeds([*place.enter, "true"]):
+    # The namespace is kept before its mounts are made: only the last of them says it is whole.
+    mark = f"kurier-{place.name}"
+    if succeeds([*place.enter, "test", "-e", f"/run/{mark}"]):
         return fresh
     _private_mount(place.layout.namespaces)
     for file in (place.mount_namespace, place.uts_namespace):
@@ -139,13 +141,14 @@ def _make_namespaces(place: Place) -> bool:
         Path("/etc/docker"),
     ):
         folder.mkdir(parents=True, exist_ok=True)
+    (place.run / mark).touch()
     _keep_namespaces(place, engine_folder)
     return True
 
 
 def _keep_namespaces(place: Place, engine_folder: Path) -> None:
     """Make the mount and UTS namespaces and keep them by bind mounts."""
-    script = 'hostname "$1" && mount --bind "$2" /run && mount --bind "$3" /etc/docker'
+    script = 'hostname "$1" && mount --bind "$3" /etc/docker && mount --bind "$2" /run'
     command = [
         "nsenter",
         f"--net=/run/netns/{place.netns}",

@@ -41,6 +41,7 @@ def configure(layout: Layout) -> str:
     )
     if layout.done("neutron-tables"):
         return "there already"
+    mariadb.empty(layout, "neutron")
     run(
         [
             str(layout.venv / "bin" / "neutron-db-manage"),

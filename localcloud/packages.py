@@ -17,6 +17,7 @@ from pathlib import Path
 from .commands import attempt, run, succeeds
 
 POLICY_FILE = Path("/usr/sbin/policy-rc.d")
+_FORMER_POLICY = Path("/usr/sbin/policy-rc.d.before-kurier-cloud")
 _POLICY_MARK = "# kurier-cloud: no service is started while packages are installed"
 _POLICY_TEXT = f"#!/bin/sh\n{_POLICY_MARK}\nexit 101\n"
 _apt_lock = threading.Lock()
@@ -73,6 +74,7 @@ def ensure(requirements: tuple[Requirement, ...], log: Path) -> str:
         packages = [need.package for need in missing]
         if not venv_possible():
             packages.append("python3-venv")
+        release_services()
         if not packages:
             return "there already"
         install(packages, log)
@@ -90,6 +92,7 @@ def install(packages: list[str], log: Path) -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "update"], what="apt-get update", env=quiet, log=log)
     with services_held():
+        attempt(["dpkg", "--configure", "-a"], env=quiet, seconds=600)  # After a killed install.
         run(
             [
                 "apt-get",
@@ -110,20 +113,23 @@ def install(packages: list[str], log: Path) -> None:
 @contextlib.contextmanager
 def services_held() -> Iterator[None]:
     """While inside, invoke-rc.d starts nothing (policy-rc.d, Debian Policy 9.3.3.1)."""
-    former = POLICY_FILE.read_text() if POLICY_FILE.exists() else None
-    if former is not None and _POLICY_MARK in former:
-        former = None  # Left by an earlier run that was killed.
-    mode = POLICY_FILE.stat().st_mode & 0o777 if former is not None else 0o755
+    release_services()
+    if POLICY_FILE.exists():
+        POLICY_FILE.rename(_FORMER_POLICY)
     POLICY_FILE.write_text(_POLICY_TEXT)
     POLICY_FILE.chmod(0o755)
     try:
         yield
     finally:
-        if former is None:
-            POLICY_FILE.unlink(missing_ok=True)
-        else:
-            POLICY_FILE.write_text(former)
-            POLICY_FILE.chmod(mode)
+        release_services()
+
+
+def release_services() -> None:
+    """Give the machine its own policy-rc.d back, also after a run that was killed."""
+    if POLICY_FILE.exists() and _POLICY_MARK in POLICY_FILE.read_text():
+        POLICY_FILE.unlink()
+    if _FORMER_POLICY.exists():
+        _FORMER_POLICY.rename(POLICY_FILE)
 
 
 def _disable(units: list[str]) -> None:
