@@ -124,7 +124,12 @@ class Ports:
         """Changes what an endpoint asked for after its port was made."""
         if lease.port_id is None or change.is_empty():
             return lease
+        if change.mac is not None:
+            # Neutron changes the MAC address of unbound ports alone.
+            await self._context.cloud.update_port(lease.port_id, PortChange(host_id=""))
+            change = replace(change, host_id=await self._context.host())
         port = await self._context.cloud.update_port(lease.port_id, change)
+        refuse_unusable(port)
         changed = replace(lease, mac=port.mac, addresses=_merge(lease.addresses, port))
         if change.security_groups is not None:
             changed = replace(changed, groups=change.security_groups)
