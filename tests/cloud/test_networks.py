@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
@@ -68,7 +68,7 @@ def test_auxiliary_address_is_kept_out_of_the_pool(stage: Stage) -> None:
 
     (subnet,) = stage.neutron_subnets(stage.neutron_network(name).id)
     inside = [
-        ip_address(pool["start"]) <= cidr[10] <= ip_address(pool["end"])
+        IPv4Address(pool["start"]) <= cidr[10] <= IPv4Address(pool["end"])
         for pool in subnet.allocation_pools
     ]
     assert not any(inside)

@@ -114,7 +114,7 @@ def test_leaving_at_once_leaves_nothing(stage: Stage, second_stage: Stage) -> No
     network = stage.neutron_network(there)
     here = attach(second_stage, network.id, cidr)
     leaving = [
-        one.machine.docker_command + ["network", "rm", name]
+        [*one.machine.docker_command, "network", "rm", name]
         for one, name in ((stage, there), (second_stage, here))
     ]
     running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in leaving]
