@@ -120,7 +120,7 @@ def test_wrong_credentials(own_stage: OwnStage, cloud: Cloud, tmp_path: Path) ->
 
 @pytest.mark.local_cloud
 def test_network_quota(own_stage: OwnStage, stage: Stage, cloud: Cloud) -> None:
-    project = next(stage.neutron.identity.projects(name="kurier-demo")).id
+    project = next(iter(stage.neutron.list_projects(name_or_id="kurier-demo"))).id
     stage.neutron.network.update_quota(project, networks=0)
     stage.undo(lambda: stage.neutron.network.delete_quota(project))
 
