@@ -117,13 +117,16 @@ class Troupe:
                 stage.daemon.start()
             yield stage
         finally:
-            if not stage.daemon.running and start:
-                stage.daemon.start()
-            stage.cleanup()
-            if stage.daemon.running:
-                stage.settled()
-                stage.daemon.stop()
-            self._open.remove(stage)
+            try:
+                if not stage.daemon.running and start:
+                    stage.daemon.start()
+                stage.cleanup()
+                if stage.daemon.running:
+                    stage.settled()
+            finally:
+                if stage.daemon.running:
+                    stage.daemon.stop()
+                self._open.remove(stage)
 
     def stages(self) -> list[Stage]:
         """Every stage whose daemon may have said something."""

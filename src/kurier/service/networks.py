@@ -16,6 +16,7 @@ from kurier.service.assembly import Assembly, Part
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.pools import Pools
+from kurier.service.ports import NOTHING_WAS_MADE
 from kurier.service.recovery import Recovery
 from kurier.service.removal import LEFT_KEY
 from kurier.service.requests import NetworkAsk, PoolData
@@ -130,6 +131,10 @@ class Networks:
     async def _undo(self, network_id: DockerNetworkId, error: BaseException) -> None:
         record = self._ledger.network(network_id)
         if record is None:
+            return
+        refused = isinstance(error, KurierError) and error.code in NOTHING_WAS_MADE
+        if refused and record.neutron_id is None:
+            self._ledger.drop_network(network_id)
             return
         cancelled = isinstance(error, asyncio.CancelledError)
         self._schedule_removal(record, delay=3.0 if cancelled else 0.0)

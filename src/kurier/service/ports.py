@@ -32,7 +32,7 @@ from kurier.service.doing import doing
 from kurier.service.outbox import JobKind, Outbox
 
 LOG = logging.getLogger(__name__)
-_NOTHING_WAS_MADE = {
+NOTHING_WAS_MADE = {
     Code.ADDRESS_IN_USE,
     Code.ADDRESS_INVALID,
     Code.EXHAUSTED,
@@ -147,7 +147,7 @@ class Ports:
         await self._outbox.settle(JobKind.DROP_LEASE, lease.id)
 
     def _forget(self, lease: LeaseRecord, error: BaseException) -> None:
-        if isinstance(error, KurierError) and error.code in _NOTHING_WAS_MADE:
+        if isinstance(error, KurierError) and error.code in NOTHING_WAS_MADE:
             self._ledger.drop_lease(lease.id)
         else:
             self.release(lease, delay=_LOST_ANSWER_DELAY)
