@@ -12,6 +12,7 @@ from tests.cloud.conftest import Troupe
 from tests.cloud.faults.engines import host_of, running_engine
 from tests.cloud.faults.moments import Broker, Moment, before_plugin
 from tests.cloud.stage import IMAGE, Stage
+from tests.cloud.stage.daemon import Table
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
 QUICK = {"reconcile": {"interval": 1.0, "grace": 1.0}}
@@ -99,7 +100,7 @@ _STOPS = [(call, Moment.DONE) for call in ("Leave", "DeleteEndpoint", "ReleaseAd
 @pytest.fixture(scope="module")
 def watched(second_troupe: Troupe) -> Iterator[tuple[Stage, Broker]]:
     """A stage whose plugin socket is behind a go-between."""
-    settings = {**QUICK, "daemon": {"plugin_dir": "/run/kurier-back"}}
+    settings: Table = {**QUICK, "daemon": {"plugin_dir": "/run/kurier-back"}}
     host = second_troupe.machine
     assert isinstance(host, Host)
     back = host.run_dir / "kurier-back"
