@@ -113,7 +113,8 @@ class Watch:
         return frozenset(
             line
             for line in self.docker("network", "ls", "--format", "{{.Name}} {{.ID}}").splitlines()
-            if not SHARED or line.startswith(self.prefix)
+            # The engine makes its own bridge network anew, under a new id, whenever it starts.
+            if (not SHARED or line.startswith(self.prefix)) and not line.startswith("bridge ")
         )
 
 
