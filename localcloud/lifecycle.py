@@ -35,11 +35,15 @@ from .settings import MAX_HOSTS, settings_file
 
 
 @contextlib.contextmanager
-def locked(state: Path) -> Iterator[None]:
-    """One up, down or reset at a time."""
+def locked(state: Path, reporter: Reporter) -> Iterator[None]:
+    """One up, down or reset at a time; a second one waits and says so."""
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            reporter.line("another kurier-cloud is at work here; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -48,7 +52,7 @@ def up(layout: Layout, reporter: Reporter) -> None:
     _require_root()
     if not 1 <= layout.settings.hosts <= MAX_HOSTS:
         raise CloudError(f"The number of hosts is from 1 to {MAX_HOSTS}.")
-    with locked(layout.state):
+    with locked(layout.state, reporter):
         layout.settings.write()
         layout.log("up").parent.mkdir(exist_ok=True)
         secrets_of(layout)
@@ -62,7 +66,7 @@ def up(layout: Layout, reporter: Reporter) -> None:
 def down(layout: Layout, reporter: Reporter) -> None:
     """Stop everything that was started here; the state stays. Raises `CloudError`."""
     _require_root()
-    with locked(layout.state):
+    with locked(layout.state, reporter):
         everywhere = _known_places(layout)
         records.remove_all(layout)
         _side_by_side(
@@ -89,7 +93,7 @@ def reset(layout: Layout, reporter: Reporter, keep_downloads: bool = False) -> N
     if own_engine.exists():
         attempt(["ip", "link", "del", "docker0"])
     clouds_yaml.remove(layout)
-    with locked(layout.state):
+    with locked(layout.state, reporter):
         kept = {layout.venv, layout.downloads} if keep_downloads else set()
         for path in layout.state.iterdir():
             if path in kept:

@@ -85,13 +85,18 @@ def start(layout: Layout) -> str:
     return "started" if any(started) else "running"
 
 
+def create_file(file: Path, schema: Path) -> None:
+    """Make an OVSDB file unless there is one: whole or not at all, also when killed."""
+    if not file.exists():
+        part = file.with_suffix(".new")
+        part.unlink(missing_ok=True)
+        run(["ovsdb-tool", "create", str(part), str(schema)], what=f"Making {file}")
+        part.rename(file)
+
+
 def start_database(layout: Layout, database: Database) -> bool:
     """Start one database and wait until it answers; True if it was started now."""
-    if not database.file.exists():
-        run(
-            ["ovsdb-tool", "create", str(database.file), str(database.schema)],
-            what=f"Making OVN's {database.name} database",
-        )
+    create_file(database.file, database.schema)
     probe = [
         database.client,
         "--timeout=2",

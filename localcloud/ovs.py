@@ -15,8 +15,8 @@ from .commands import attempt, run, succeeds
 from .errors import CloudError
 from .layout import Layout
 from .neutron import PHYSICAL_NETWORK
+from .ovn import create_file, southbound
 from .ovn import environment as central_environment
-from .ovn import southbound
 from .place import Place
 from .process import Daemon
 
@@ -96,8 +96,7 @@ def vsctl(place: Place, *arguments: str) -> str:
 def start(place: Place) -> str:
     """Database, switch and bridges, whichever is missing. Raises `CloudError`."""
     place.openvswitch.mkdir(parents=True, exist_ok=True)
-    if not (place.folder / "conf.db").exists():
-        run(["ovsdb-tool", "create", str(place.folder / "conf.db"), str(SCHEMA)])
+    create_file(place.folder / "conf.db", SCHEMA)
     started = start_database(place)
     return "started" if start_switch(place) or started else "running"
 

@@ -23,12 +23,27 @@ from .errors import CloudError
 POLL_SECONDS = 0.05
 
 # Started by an intermediate process that ends at once, the daemon belongs to init, which reaps it:
-# no zombie stays below a long-lived caller such as a test run.
+# no zombie stays below a long-lived caller such as a test run. It writes its own record before it
+# becomes the program, so that no kill of the caller leaves a process that nobody knows of.
 _LAUNCHER = """
-import subprocess, sys
-log = open(sys.argv[1], "ab")
-print(subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                       start_new_session=True, cwd="/").pid)
+import json, os, sys
+record, log, boot, *argv = sys.argv[1:]
+if os.fork():
+    os._exit(0)
+os.setsid()
+os.chdir("/")
+out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+for number, source in ((0, os.open("/dev/null", os.O_RDONLY)), (1, out), (2, out)):
+    os.dup2(source, number)
+start = open("/proc/self/stat").read().rpartition(")")[2].split()[19]
+with open(record + ".new", "w") as file:
+    json.dump({"pid": os.getpid(), "start": int(start), "boot": boot}, file)
+os.rename(record + ".new", record)
+try:
+    os.execvp(argv[0], argv)
+except OSError as error:
+    print(f"{argv[0]} cannot be started: {error.strerror}", flush=True)
+    os._exit(127)
 """
 
 
@@ -93,20 +108,17 @@ class Daemon:
         self._kill_leftovers()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.record.parent.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-S", "-c", _LAUNCHER, str(self.log), *self.enter, *self.argv],
+        self.record.unlink(missing_ok=True)
+        words = (str(self.record), str(self.log), boot_id(), *self.enter, *self.argv)
+        subprocess.run(
+            [sys.executable, "-S", "-c", _LAUNCHER, *words],
             env={**os.environ, **self.env},
-            capture_output=True,
-            text=True,
-            check=False,
+            stdin=subprocess.DEVNULL,
+            check=True,
         )
-        if done.returncode != 0:
-            raise CloudError(f"{self.name} could not be started: {done.stderr.strip()[-300:]}")
-        pid = int(done.stdout)
-        stat = process_stat(pid)
-        self.record.write_text(
-            json.dumps({"pid": pid, "start": stat.start if stat else 0, "boot": boot_id()})
-        )
+        deadline = time.monotonic() + 10.0
+        while not self.record.exists() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 10)
         return True
 
     def stop(self) -> bool:
@@ -114,7 +126,7 @@ class Daemon:
         pid = self.pid()
         if pid is not None:
             os.kill(pid, signal.SIGTERM)
-            os.kill(pid, signal.SIGCONT)
+            self.resume()
             self._wait_gone(self.stop_seconds)
         self._kill_leftovers()
         self.record.unlink(missing_ok=True)
