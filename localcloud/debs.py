@@ -28,7 +28,7 @@ def machine_suite() -> str:
 
 def mirror() -> str:
     """The address the machine gets Debian's main packages from."""
-    for address, suites in _sources(Path("/etc/apt")):
+    for address, suites in sources(Path("/etc/apt")):
         if machine_suite() in suites:
             return address.rstrip("/")
     return FALLBACK_MIRROR
@@ -101,7 +101,7 @@ def _configuration(folder: Path, suite: str) -> list[str]:
     return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
 
 
-def _sources(folder: Path) -> Iterator[tuple[str, list[str]]]:
+def sources(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """(address, suites) of every entry that has the component main."""
     for path in (folder / "sources.list", *sorted((folder / "sources.list.d").glob("*.list"))):
         for line in path.read_text().splitlines() if path.exists() else ():
