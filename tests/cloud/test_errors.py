@@ -103,6 +103,7 @@ def test_subnet_that_is_full(stage: Stage) -> None:
         stage.neutron.network.delete_port(port.id)
 
 
+@pytest.mark.local_cloud
 def test_wrong_credentials(own_stage: OwnStage, cloud: Cloud, tmp_path: Path) -> None:
     clouds = yaml.safe_load(cloud.clouds_file.read_text())
     clouds["clouds"][ADMIN_CLOUD]["auth"]["password"] = "wrong"
