@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import openstack
@@ -33,19 +33,15 @@ class Contender:
     create: tuple[str, ...]
     watch: Stopwatch | None = None
     process: subprocess.Popen[bytes] | None = None
-    files: tuple[Path, ...] = ()
     settle_seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
 
     def stop(self) -> None:
-        """Ends the daemon and takes its files away."""
+        """Ends the daemon and its stop-watch."""
         if self.watch:
             self.watch.stop()
         if self.process:
             self.process.terminate()
             self.process.wait(20)
-        for path in self.files:
-            path.unlink(missing_ok=True)
 
 
 def bridge(cloud: Cloud, folder: Path) -> Contender:

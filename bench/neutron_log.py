@@ -17,9 +17,6 @@ class Calls:
     reads: int
     writes: int
 
-    def __add__(self, other: Calls) -> Calls:
-        return Calls(self.reads + other.reads, self.writes + other.writes)
-
 
 class NeutronLog:
     """The request log of a Neutron served by uWSGI."""

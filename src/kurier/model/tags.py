@@ -33,6 +33,9 @@ KURYR_PORT_EXISTING = "kuryr.port.existing"
 LEASED = "kurier.role:leased"
 RESERVED = "kurier.role:reserved"
 """On a port that only keeps an --aux-address out of an existing subnet's pool."""
+ATTRIBUTES = ("sg", "qos", "ps", "internal", "gws")
+"""Security groups and QoS policy (ids), port security (``0`` or ``1``), internal, gateway service:
+the last two are there or not."""
 _MAPPING = re.compile(r"kurier:([0-9a-f]{8}):([0-9A-Za-z_-]{1,43})\Z")
 _HEX32 = re.compile(r"[0-9a-f]{32}\Z")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
@@ -92,9 +95,15 @@ def network_tags(mapping: Mapping, *, existing: bool) -> tuple[str, ...]:
 def attribute_tag(network: DockerNetworkId, key: str, value: str = "") -> str:
     """An attribute of one engine network that a host without its ledger needs again.
 
-    Keys: ``sg`` and ``qos`` (ids), ``ps`` (port security, ``0`` or ``1``), ``internal``, ``gws``.
+    For the keys see :data:`ATTRIBUTES`.
     """
     return f"kurier.{key}:{network[:8]}" + (f":{value}" if value else "")
+
+
+def attributes(tags: frozenset[str], network: DockerNetworkId) -> frozenset[str]:
+    """The attribute tags of one engine network among a Neutron network's tags."""
+    prefixes = tuple(attribute_tag(network, key) for key in ATTRIBUTES)
+    return frozenset(tag for tag in tags if tag.startswith(prefixes))
 
 
 def attribute_values(tags: frozenset[str], network: DockerNetworkId, key: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kurier.model.errors import Code, KurierError, bad_request
-from kurier.model.ids import IPAddress, LeaseId, PoolId
+from kurier.model.ids import IPAddress, PoolId
 from kurier.model.neutron import FixedIpRequest, Port, PortChange, PortFilter
 from kurier.model.ranges import check_address, first_host
 from kurier.model.records import (
@@ -27,7 +27,7 @@ from kurier.model.records import (
 )
 from kurier.service.context import Context
 from kurier.service.networks import Networks
-from kurier.service.ports import Guard, Ports, before_of, requests_of, unattached
+from kurier.service.ports import Ports, before_of, guard_of, requests_of, unattached
 from kurier.service.requests import AddressAsk, IPInterface
 
 _PAIRING = timedelta(seconds=60)
@@ -97,9 +97,9 @@ class Addresses:
         waiting = self._pair(network, subnet)
         if waiting is not None:
             return await self._second_of(waiting, network, subnet)
-        lease = self._new_lease(network)
+        lease = self._ports.new_lease(network)
         asked = tuple(FixedIpRequest(one.id) for one in _families(network, subnet))
-        made = await self._ports.make(lease, asked, _guard(network))
+        made = await self._ports.make(lease, asked, guard_of(network))
         return self._claim(made, subnet)
 
     async def _second_of(
@@ -108,7 +108,7 @@ class Addresses:
         """The other family's address for a lease that has its first."""
         if lease.state is LeaseState.REQUESTED and lease.before is None:
             asked = (*requests_of(lease), FixedIpRequest(subnet.id))
-            lease = await self._ports.make(lease, asked, _guard(network))
+            lease = await self._ports.make(lease, asked, guard_of(network))
         if not any(one.subnet_id == subnet.id for one in lease.addresses):
             asked = (*requests_of(lease), FixedIpRequest(subnet.id))
             lease = await self._ports.change(lease, PortChange(fixed_ips=asked))
@@ -137,7 +137,7 @@ class Addresses:
         port = await self._holder(network, subnet, address)
         waiting = self._pair(network, subnet)
         if waiting is None:
-            lease = self._new_lease(network)
+            lease = self._ports.new_lease(network)
             self._ledger.put_lease(_promised(lease, subnet, address, port))
         elif waiting.state is LeaseState.REQUESTED and waiting.port_id is None:
             self._ledger.put_lease(_promised(waiting, subnet, address, port))
@@ -229,18 +229,6 @@ class Addresses:
         ]
         return max(found, key=lambda lease: lease.created_at, default=None)
 
-    def _new_lease(self, network: NetworkRecord) -> LeaseRecord:
-        if network.neutron_id is None:
-            raise KurierError(Code.NOT_FOUND, f"Network {network.id} has no Neutron network yet.")
-        return LeaseRecord(
-            LeaseId(self._context.names.hex(32)),
-            LeaseState.REQUESTED,
-            network.id,
-            network.neutron_id,
-            self._context.clock.now(),
-            boot_id=self._context.settings.boot_id,
-        )
-
 
 def _promised(
     lease: LeaseRecord, subnet: SubnetRecord, address: IPAddress, port: Port | None
@@ -274,7 +262,3 @@ def _subnet_of(network: NetworkRecord, pool: PoolRecord) -> SubnetRecord:
         f"Range {pool.cidr} serves no subnet of network {network.name or network.id}: remove the "
         "network and create it again.",
     )
-
-
-def _guard(network: NetworkRecord) -> Guard:
-    return Guard(network.security_groups, network.qos_policy_id, network.port_security)

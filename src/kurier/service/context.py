@@ -101,7 +101,10 @@ class Context:
         """What `binding:host_id` says: configured, or as the switch names its host."""
         return self.settings.host or (await self.datapath.facts()).hostname
 
-    async def port_tags(self) -> tuple[str, ...]:
-        """Environment and host, on every port that Kurier makes or adopts."""
+    async def port_tags(self, host: str = "") -> tuple[str, ...]:
+        """Environment and host, on every port that Kurier makes or adopts.
+
+        A caller that has asked for the host already gives it; the switch is asked else.
+        """
         environment = await self.environment.require()
-        return (environment_tag(environment), host_tag(await self.host()))
+        return (environment_tag(environment), host_tag(host or await self.host()))

@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import EndpointId, IPAddress, LeaseId
+from kurier.model.ids import EndpointId, IPAddress
 from kurier.model.neutron import PortChange
 from kurier.model.options import Policy, parse_endpoint_policy
 from kurier.model.records import (
@@ -25,7 +25,7 @@ from kurier.service.doing import doing
 from kurier.service.lookup import find_groups, find_qos
 from kurier.service.networks import Networks
 from kurier.service.outbox import JobKind, Outbox
-from kurier.service.ports import Guard, Ports, requests_of, unattached
+from kurier.service.ports import Guard, Ports, guard_of, requests_of, unattached
 from kurier.service.requests import (
     EndpointAnswer,
     EndpointAsk,
@@ -60,9 +60,10 @@ class Endpoints:
             lease = self._ledger.lease_of_endpoint(ask.endpoint)
             if lease is None:
                 network = await self._networks.require(ask.network)
-                guard = await self._guard(network, parse_endpoint_policy(ask.policy_options))
+                policy = parse_endpoint_policy(ask.policy_options)
+                guard = await self._guard(network, policy)
                 lease = self._lease_for(network, ask)
-                lease = await self._port_for(lease, guard, ask)
+                lease = await self._port_for(lease, guard, policy, ask)
                 lease = await self._attach(lease, network, ask)
         return _answer(lease, ask)
 
@@ -123,7 +124,7 @@ class Endpoints:
 
     async def _guard(self, network: NetworkRecord, policy: Policy) -> Guard:
         if policy == Policy():
-            return Guard(network.security_groups, network.qos_policy_id, network.port_security)
+            return guard_of(network)
         groups = await find_groups(self._context.cloud, policy)
         qos = await find_qos(self._context.cloud, policy)
         security = network.port_security if policy.port_security is None else policy.port_security
@@ -144,7 +145,7 @@ class Endpoints:
             if unattached(lease)
             and any(one.claimed and one.address in wanted for one in lease.addresses)
         ]
-        lease = found[0] if found else self._foreign_lease(network)
+        lease = found[0] if found else self._ports.new_lease(network)
         for other in found[1:]:
             self._ports.release(other)
         have = {one.address for one in lease.addresses}
@@ -152,26 +153,15 @@ class Endpoints:
         extra = tuple(_placed(network, address) for address in missing)
         return replace(lease, addresses=(*lease.addresses, *extra))
 
-    def _foreign_lease(self, network: NetworkRecord) -> LeaseRecord:
-        if network.neutron_id is None:
-            raise KurierError(Code.NOT_FOUND, f"Network {network.id} has no Neutron network.")
-        return LeaseRecord(
-            LeaseId(self._context.names.hex(32)),
-            LeaseState.REQUESTED,
-            network.id,
-            network.neutron_id,
-            self._context.clock.now(),
-            boot_id=self._context.settings.boot_id,
-        )
-
-    async def _port_for(self, lease: LeaseRecord, guard: Guard, ask: EndpointAsk) -> LeaseRecord:
+    async def _port_for(
+        self, lease: LeaseRecord, guard: Guard, policy: Policy, ask: EndpointAsk
+    ) -> LeaseRecord:
         """One write that carries all the user asked for; none where the port has it already."""
         if lease.state is LeaseState.REQUESTED and lease.before is not None:
             return await self._ports.adopt(lease, guard, ask.mac)
         if lease.state is LeaseState.REQUESTED:
             return await self._ports.make(lease, requests_of(lease), guard, ask.mac)
         stored = self._ledger.lease(lease.id) or lease
-        policy = parse_endpoint_policy(ask.policy_options)
         return await self._ports.change(
             lease,
             PortChange(

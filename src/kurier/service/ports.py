@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from kurier.model import tags
@@ -24,12 +25,14 @@ from kurier.model.records import (
     LeaseEvent,
     LeaseRecord,
     LeaseState,
+    NetworkRecord,
     PortBefore,
     move,
 )
 from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
 from kurier.service.outbox import JobKind, Outbox
+from kurier.service.protocols import Cloud
 
 LOG = logging.getLogger(__name__)
 NOTHING_WAS_MADE = {
@@ -64,6 +67,19 @@ class Ports:
         self._ledger = context.ledger
         self._outbox = outbox
         outbox.handle(JobKind.DROP_LEASE, self._drop)
+
+    def new_lease(self, network: NetworkRecord) -> LeaseRecord:
+        """A lease on a network that nothing was promised for yet; not in the ledger."""
+        if network.neutron_id is None:
+            raise KurierError(Code.NOT_FOUND, f"Network {network.id} has no Neutron network yet.")
+        return LeaseRecord(
+            LeaseId(self._context.names.hex(32)),
+            LeaseState.REQUESTED,
+            network.id,
+            network.neutron_id,
+            self._context.clock.now(),
+            boot_id=self._context.settings.boot_id,
+        )
 
     async def make(
         self,
@@ -159,19 +175,20 @@ class Ports:
         guard: Guard,
         mac: str | None,
     ) -> PortSpec:
+        host = await self._context.host()
         return PortSpec(
             network_id=lease.neutron_network,
             name=port_name(lease.id),
             device_id=lease.id,
             device_owner=DEVICE_OWNER,
-            host_id=await self._context.host(),
+            host_id=host,
             fixed_ips=addresses,
             mac=mac or None,
             security_groups=guard.groups,
             qos_policy_id=guard.qos,
             port_security=guard.port_security,
             description=f"Kurier: Docker network {lease.network}",
-            tags=(*await self._context.port_tags(), tags.LEASED),
+            tags=(*await self._context.port_tags(host), tags.LEASED),
         )
 
     def _with_port(self, lease: LeaseRecord, port: Port, guard: Guard) -> LeaseRecord:
@@ -222,9 +239,19 @@ class Ports:
             if error.code is Code.NOT_FOUND:
                 return
             raise
-        for tag in sorted(port.tags - set(before.tags)):
-            if tags.is_port_mark(tag):
-                await cloud.remove_tag(Kind.PORT, port_id, tag)
+        await remove_marks(cloud, port, before.tags)
+
+
+async def remove_marks(cloud: Cloud, port: Port, kept: Iterable[str] = ()) -> None:
+    """Takes our tags off a port that goes back to its owner, but for those it came with."""
+    for tag in sorted(port.tags - set(kept)):
+        if tags.is_port_mark(tag):
+            await cloud.remove_tag(Kind.PORT, port.id, tag)
+
+
+def guard_of(network: NetworkRecord) -> Guard:
+    """What guards the ports of a network where the endpoint says nothing of its own."""
+    return Guard(network.security_groups, network.qos_policy_id, network.port_security)
 
 
 def before_of(port: Port) -> PortBefore:
@@ -248,12 +275,12 @@ def restoring_change(port: Port, before: PortBefore) -> PortChange:
     """What to change to give an adopted port back as it was; only what differs."""
     qos: str | None = before.qos_policy_id or ""
     return PortChange(
-        name=_differs(port.name, before.name),
-        description=_differs(port.description, before.description),
-        device_id=_differs(port.device_id, before.device_id),
-        device_owner=_differs(port.device_owner, before.device_owner),
-        host_id=_differs(port.host_id, before.host_id),
-        mac=_differs(port.mac, before.mac),
+        name=unless_same(port.name, before.name),
+        description=unless_same(port.description, before.description),
+        device_id=unless_same(port.device_id, before.device_id),
+        device_owner=unless_same(port.device_owner, before.device_owner),
+        host_id=unless_same(port.host_id, before.host_id),
+        mac=unless_same(port.mac, before.mac),
         security_groups=(
             None
             if sorted(port.security_groups) == sorted(before.security_groups)
@@ -263,7 +290,7 @@ def restoring_change(port: Port, before: PortBefore) -> PortChange:
         port_security=(
             None if port.port_security == before.port_security else before.port_security
         ),
-        dns_name=_differs(port.dns_name, before.dns_name),
+        dns_name=unless_same(port.dns_name, before.dns_name),
     )
 
 
@@ -285,8 +312,9 @@ def refuse_unusable(port: Port) -> None:
         )
 
 
-def _differs(now: str, before: str) -> str | None:
-    return None if now == before else before
+def unless_same(now: str, wanted: str) -> str | None:
+    """What a change has to say to make `wanted` of `now`; None where nothing."""
+    return None if now == wanted else wanted
 
 
 def _merge(addresses: tuple[LeasedAddress, ...], port: Port) -> tuple[LeasedAddress, ...]:

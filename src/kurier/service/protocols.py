@@ -170,9 +170,6 @@ class Datapath(Protocol):
         With the ML2/OVS agent the word is the local VLAN tag on the Port row.
         """
 
-    async def device_present(self, device: str) -> bool:
-        """Whether the kernel has this link in the host's namespace."""
-
     async def plugged(self) -> list[Plugged]:
         """Every port in the integration bridge that carries Kurier's mark."""
 

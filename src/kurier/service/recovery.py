@@ -12,7 +12,6 @@ from kurier.model.ids import (
     PoolId,
     QosPolicyId,
     SecurityGroupId,
-    SubnetId,
     SubnetPoolId,
 )
 from kurier.model.neutron import Network, Subnet
@@ -43,12 +42,6 @@ class Recovery:
         network = await self._tagged(network_id)
         subnets = await self._cloud.subnets(network_id=network.id)
         mine = frozenset(self._marks(await self._context.environment.mark(), network_id))
-        own = {"sg", "qos", "ps", "internal", "gws"}
-        attributes = {
-            tag
-            for tag in network.tags
-            if any(tag.startswith(tags.attribute_tag(network_id, key)) for key in own)
-        }
         record = NetworkRecord(
             network_id,
             NetworkState.ACTIVE,
@@ -59,7 +52,7 @@ class Recovery:
             subnets=tuple(
                 _subnet_record(one, network_id) for one in subnets if _pool_of(one, network_id)
             ),
-            tags=tuple(sorted((network.tags & mine) | attributes)),
+            tags=tuple(sorted((network.tags & mine) | tags.attributes(network.tags, network_id))),
         )
         return _with_attributes(record, network)
 
@@ -150,7 +143,7 @@ def _pool_of(subnet: Subnet, network_id: DockerNetworkId) -> PoolId | None:
 def _subnet_record(subnet: Subnet, network_id: DockerNetworkId) -> SubnetRecord:
     made = tags.MADE in subnet.tags or subnet.name.startswith("kuryr-subnet-")
     return SubnetRecord(
-        SubnetId(subnet.id),
+        subnet.id,
         subnet.cidr,
         made,
         pool_id=_pool_of(subnet, network_id),

@@ -17,6 +17,7 @@ from kurier.model.records import Job, LeaseRecord, LeaseState
 from kurier.service.context import Context
 from kurier.service.exposure import Exposure
 from kurier.service.outbox import JobKind, Outbox
+from kurier.service.ports import remove_marks, unless_same
 from kurier.service.protocols import ContainerFacts
 
 LOG = logging.getLogger(__name__)
@@ -108,16 +109,16 @@ class Settlement:
             groups = (*groups, group)
         change = PortChange(
             security_groups=groups if groups != port.security_groups else None,
-            device_id=None if facts is None else _other(port.device_id, facts.id),
+            device_id=None if facts is None else unless_same(port.device_id, facts.id),
         )
         if facts is None or adopted:
             return change
         label = dns_label(facts.hostname) if (await self._cloud.capabilities()).dns else ""
         return replace(
             change,
-            name=_other(port.name, facts.name),
-            dns_name=_other(port.dns_name, label) if label else None,
-            description=_other(
+            name=unless_same(port.name, facts.name),
+            dns_name=unless_same(port.dns_name, label) if label else None,
+            description=unless_same(
                 port.description,
                 f"Kurier: container {facts.name} on Docker network {lease.network}",
             ),
@@ -159,9 +160,7 @@ class Settlement:
         await self._cloud.update_port(
             port.id, PortChange(device_id="", device_owner="", host_id="")
         )
-        for tag in port.tags:
-            if tags.is_port_mark(tag):
-                await self._cloud.remove_tag(Kind.PORT, port.id, tag)
+        await remove_marks(self._cloud, port)
 
     async def _drop_plug(self, job: Job) -> None:
         if not any(lease.device == job.key for lease in self._ledger.leases()):
@@ -181,7 +180,3 @@ class Settlement:
             await self._give_back(port)
         else:
             await self._cloud.delete_port(port.id)
-
-
-def _other(now: str, wanted: str) -> str | None:
-    return None if now == wanted else wanted
