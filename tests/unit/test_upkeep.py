@@ -209,3 +209,11 @@ def test_an_adopted_port_without_our_tags_is_no_news() -> None:
     snapshot = Case(known=True, port=False).snapshot()
     adopted = replace(snapshot.leases[0], before=BEFORE)
     assert harshest(replace(snapshot, leases=(adopted,))).reports == ()
+
+
+def test_a_lease_whose_port_is_in_the_making_is_not_judged() -> None:
+    """However long Neutron takes: the port would be deleted under the container that gets it."""
+    waiting = replace(lease_of(1, LeaseState.REQUESTED, 1, adopted=False), endpoint=None)
+    snapshot = Snapshot(NOW, (waiting,), None, None, None)
+    assert harshest(snapshot).release == ("lease-1",)
+    assert harshest(replace(snapshot, under_way=frozenset({waiting.id}))).suspects == ()

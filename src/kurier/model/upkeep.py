@@ -27,6 +27,8 @@ class Snapshot:
     plugged: tuple[Plugged, ...] | None
     endpoints: frozenset[EndpointId] | None
     ports: tuple[Port, ...] | None
+    under_way: frozenset[LeaseId] = frozenset()
+    """Leases whose port Neutron was making or changing when the pass began or ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def _leases(snapshot: Snapshot) -> tuple[Suspect, ...]:
 
 def _unused(lease: LeaseRecord, snapshot: Snapshot) -> str:
     """Why a lease looks unused, or nothing."""
-    if lease.state is LeaseState.RELEASING:
+    if lease.state is LeaseState.RELEASING or lease.id in snapshot.under_way:
         return ""
     if lease.endpoint is None:
         return "no endpoint came for its address"

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from kurier.model import tags
@@ -66,6 +67,8 @@ class Ports:
         self._context = context
         self._ledger = context.ledger
         self._outbox = outbox
+        self.under_way: set[LeaseId] = set()
+        """Leases whose port Neutron is making or changing: no reconcile pass may judge them."""
         outbox.handle(JobKind.DROP_LEASE, self._drop)
 
     def new_lease(self, network: NetworkRecord) -> LeaseRecord:
@@ -96,13 +99,15 @@ class Ports:
         self._ledger.put_lease(lease)
         doing("Neutron was making the port")
         try:
-            port = await self._context.cloud.create_port(
-                await self._spec(lease, addresses, guard, mac)
-            )
+            with self._working_on(lease):
+                port = await self._context.cloud.create_port(
+                    await self._spec(lease, addresses, guard, mac)
+                )
         except BaseException as error:
             self._forget(lease, error)
             raise
         made = self._with_port(lease, port, guard)
+        self._refuse_released(made)
         self._ledger.put_lease(made)
         try:
             refuse_unusable(port)
@@ -130,7 +135,8 @@ class Ports:
             port_security=guard.port_security,
         )
         doing(f"Neutron was handing over port {lease.port_id}")
-        port = await self._context.cloud.update_port(lease.port_id, change)
+        with self._working_on(lease):
+            port = await self._context.cloud.update_port(lease.port_id, change)
         adopted = self._with_port(lease, port, guard)
         self._ledger.put_lease(adopted)
         refuse_unusable(port)
@@ -140,11 +146,12 @@ class Ports:
         """Changes what an endpoint asked for after its port was made."""
         if lease.port_id is None or change.is_empty():
             return lease
-        if change.mac is not None:
-            # Neutron changes the MAC address of unbound ports alone.
-            await self._context.cloud.update_port(lease.port_id, PortChange(host_id=""))
-            change = replace(change, host_id=await self._context.host())
-        port = await self._context.cloud.update_port(lease.port_id, change)
+        with self._working_on(lease):
+            if change.mac is not None:
+                # Neutron changes the MAC address of unbound ports alone.
+                await self._context.cloud.update_port(lease.port_id, PortChange(host_id=""))
+                change = replace(change, host_id=await self._context.host())
+            port = await self._context.cloud.update_port(lease.port_id, change)
         refuse_unusable(port)
         changed = replace(lease, mac=port.mac, addresses=_merge(lease.addresses, port))
         if change.security_groups is not None:
@@ -161,6 +168,27 @@ class Ports:
     async def dropped(self, lease: LeaseRecord) -> None:
         """Waits until a released lease's port is gone from Neutron."""
         await self._outbox.settle(JobKind.DROP_LEASE, lease.id)
+
+    @contextmanager
+    def _working_on(self, lease: LeaseRecord) -> Iterator[None]:
+        self.under_way.add(lease.id)
+        try:
+            yield
+        finally:
+            self.under_way.discard(lease.id)
+
+    def _refuse_released(self, made: LeaseRecord) -> None:
+        """A lease that was given back while its port was made stays so, or the port of a live
+        container would go with it later.
+        """
+        stored = self._ledger.lease(made.id)
+        if stored is None or stored.state is not LeaseState.REQUESTED:
+            self.release(made)
+            raise KurierError(
+                Code.CONFLICT,
+                "The address was given back while Neutron made its port: start the container "
+                "again.",
+            )
 
     def _forget(self, lease: LeaseRecord, error: BaseException) -> None:
         if isinstance(error, KurierError) and error.code in NOTHING_WAS_MADE:

@@ -70,6 +70,7 @@ class Reconciler:
             return self.last
 
     async def _look(self) -> tuple[Snapshot, tuple[str, ...]]:
+        begun = frozenset(self._ports.under_way)
         # The ledger is read last: what the others saw and it does not know is then truly unknown.
         plugged = await _asked("switch", self._context.datapath.plugged())
         endpoints = await _asked("engine", self._context.engine.endpoints())
@@ -82,6 +83,7 @@ class Reconciler:
             None if plugged is None else tuple(plugged),
             endpoints,
             None if ports is None else tuple(ports),
+            begun | self._ports.under_way,
         )
         return snapshot, unknown
 
