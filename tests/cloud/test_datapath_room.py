@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import threading
@@ -566,6 +567,7 @@ def open_things() -> tuple[int, list[str]]:
 
     libuuid, which python-ovs asks once per connection, keeps its clock open for each thread.
     """
+    gc.collect()  # what earlier tests dropped must not go in between
     descriptors = []
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # the one that lists them

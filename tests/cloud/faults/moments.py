@@ -14,7 +14,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from http.server import BaseHTTPRequestHandler
@@ -82,6 +82,8 @@ class Broker:
         self._lock = threading.Lock()
         self._calls: list[Call] = []
         self._strikes: list[_Strike] = []
+        self.open: set[socket.socket] = set()
+        """Connections of those who call; an engine keeps one for its next call."""
 
     @property
     def calls(self) -> list[Call]:
@@ -128,6 +130,14 @@ class Broker:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.broker.open.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.broker.open.discard(self.connection)
+        super().finish()
 
     def handle_one_request(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)
@@ -213,3 +223,6 @@ def _serving(server: _Server, broker: Broker) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+        for connection in list(broker.open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
