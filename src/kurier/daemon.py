@@ -41,7 +41,7 @@ from kurier.ledger import SqliteLedger
 from kurier.model.errors import KurierError
 from kurier.model.options import Policy
 from kurier.model.wiring import WiredBy
-from kurier.service.context import Context, Environment, ServiceSettings
+from kurier.service.context import Context, Environment, PoolSettings, ServiceSettings
 from kurier.service.driver import Driver
 
 LOG = logging.getLogger(__name__)
@@ -92,7 +92,9 @@ class Daemon:
         )
         self._driver = Driver(context)
         registry = CollectorRegistry()
-        WorldCollector(registry, self._ledger, self._clock, self._cloud_calls)
+        WorldCollector(
+            registry, self._ledger, self._clock, self._cloud_calls, self._driver.keeper.views
+        )
         self._plugin = PluginServer(self._driver, plugin_settings(settings.daemon), Meter(registry))
         self._admin = AdminServer(
             Report(self._driver, self._cloud_status, self._ledger_status(), registry),
@@ -106,6 +108,8 @@ class Daemon:
         await self._plugin.start()
         await self._admin.start()
         self._begin("outbox", self._driver.outbox.run)
+        self._begin("keeper", self._driver.keeper.run)
+        self._begin("networks", self._driver.network_keeper.run)
         self._begin("reconciler", self._driver.reconciler.run)
         self._begin("engine", lambda: _until_answered("the engine", self._learn_environment))
         self._begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
@@ -117,6 +121,7 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._driver.keeper.stop()
         await self._driver.outbox.stop()
         await self._admin.stop()
         await self._engine.close()
@@ -248,6 +253,23 @@ def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:
         reconcile_grace=settings.reconcile.grace,
         backoff_max=settings.settle.backoff_max,
         boot_id=boot_id,
+        pool=_pool_settings(settings),
+    )
+
+
+def _pool_settings(settings: Settings) -> PoolSettings:
+    pool = settings.pool
+    return PoolSettings(
+        enabled=pool.enabled,
+        minimum=pool.min,
+        maximum=pool.max,
+        batch=pool.batch,
+        host_maximum=pool.host_max,
+        recycle=pool.recycle,
+        cooling=pool.cooling,
+        half_life=pool.half_life,
+        networks=pool.networks,
+        lag=pool.lag,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from kurier.ledger import Opened, SqliteLedger
+from kurier.ledger.file import SCHEMA
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId, EndpointId, LeaseId, NetworkId, PoolId
 from kurier.model.records import (
@@ -27,6 +29,7 @@ from kurier.model.records import (
     NetworkState,
     PoolRecord,
 )
+from kurier.model.stock import Stage, StockPort
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 POOL = PoolRecord(PoolId("pool"), ip_network("10.1.0.0/24"), NOW)
@@ -39,6 +42,7 @@ LEASE = LeaseRecord(
     NOW,
     endpoint=EndpointId("e" * 64),
 )
+READY = StockPort(LeaseId("ready"), Stage.READY, NETWORK.id, NetworkId("neutron"), NOW)
 JOB = Job("settle", "lease", NOW, payload={"a": "b"})
 
 
@@ -54,13 +58,15 @@ def fill(ledger: SqliteLedger) -> None:
     ledger.put_pool(POOL)
     ledger.put_network(NETWORK)
     ledger.put_lease(LEASE)
+    ledger.put_stock(READY)
     ledger.put_job(JOB)
 
 
 def content(ledger: SqliteLedger) -> list[object]:
     return [
         ledger.meta("environment"),
-        *(ledger.pools(), ledger.networks(), ledger.leases(), ledger.jobs()),
+        *(ledger.pools(), ledger.networks(), ledger.leases()),
+        *(ledger.stock(), ledger.jobs()),
     ]
 
 
@@ -73,7 +79,7 @@ def test_what_was_put_is_there_after_a_restart(ledger: SqliteLedger) -> None:
     fill(ledger)
     before = content(ledger)
     again = reopened(ledger)
-    assert content(again) == before == ["one", [POOL], [NETWORK], [LEASE], [JOB]]
+    assert content(again) == before == ["one", [POOL], [NETWORK], [LEASE], [READY], [JOB]]
     assert (again.opened, again.note) == (Opened.EXISTING, "")
     again.close()
 
@@ -84,9 +90,10 @@ def test_what_was_dropped_is_gone_after_a_restart(ledger: SqliteLedger) -> None:
         ledger.drop_pool(POOL.id)
         ledger.drop_network(NETWORK.id)
         ledger.drop_lease(LEASE.id)
+        ledger.drop_stock(READY.id)
         ledger.drop_job(JOB.kind, JOB.key)
     again = reopened(ledger)
-    assert content(again) == ["one", [], [], [], []]
+    assert content(again) == ["one", [], [], [], [], []]
     again.close()
 
 
@@ -133,6 +140,7 @@ def test_a_failed_transaction_leaves_nothing(ledger: SqliteLedger) -> None:
     before = content(ledger)
     with suppress(LookupError), ledger.transaction():
         ledger.drop_lease(LEASE.id)
+        ledger.drop_stock(READY.id)
         ledger.put_pool(replace(POOL, id=PoolId("another")))
         ledger.set_meta("environment", "two")
         raise LookupError
@@ -256,7 +264,7 @@ def test_a_damaged_file_is_moved_aside_and_told(
     ruin = ledger.path.read_bytes()
     again = SqliteLedger(tmp_path, now=lambda: NOW)
     assert again.opened is Opened.DAMAGED
-    assert content(again) == [None, [], [], [], []]
+    assert content(again) == [None, [], [], [], [], []]
     assert (tmp_path / "ledger.db.damaged-20260501T120000Z").read_bytes() == ruin
     assert "damaged" in again.note
     fill(again)
@@ -283,7 +291,7 @@ def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert refusal.value.code is Code.UNSUPPORTED
     assert "schema 7" in refusal.value.sentence
     assert ledger.path.read_bytes() == whole
-    whole[60:64] = (1).to_bytes(4, "big")
+    whole[60:64] = SCHEMA.to_bytes(4, "big")
     ledger.path.write_bytes(whole)
     again = SqliteLedger(tmp_path)
     assert again.pools() == [POOL]
@@ -296,3 +304,19 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
         SqliteLedger(tmp_path)
     assert refusal.value.code is Code.INTERNAL
     assert "cannot be used" in refusal.value.sentence
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path)
+    ledger.put_network(NETWORK)
+    ledger.close()
+    old = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    old.executescript("DROP TABLE stock; PRAGMA user_version = 1;")
+    old.close()
+
+    ledger = SqliteLedger(tmp_path)
+
+    assert ledger.opened is Opened.EXISTING
+    assert ledger.networks() == [NETWORK]
+    assert ledger.stock() == []
+    ledger.close()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kurier.model.ids import DockerNetworkId, EndpointId, LeaseId, NetworkId, PortId
 from kurier.model.neutron import Port
 from kurier.model.records import LeaseRecord, LeaseState, PortBefore
+from kurier.model.stock import Stage, StockPort
 from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
 from kurier.model.wiring import Plugged
 
@@ -217,3 +218,58 @@ def test_a_lease_whose_port_is_in_the_making_is_not_judged() -> None:
     snapshot = Snapshot(NOW, (waiting,), None, None, None)
     assert harshest(snapshot).release == ("lease-1",)
     assert harshest(replace(snapshot, under_way=frozenset({waiting.id}))).suspects == ()
+
+
+def ready(number: int, since: datetime = LONG_AGO) -> StockPort:
+    return StockPort(
+        LeaseId(f"lease-{number}"),
+        Stage.READY,
+        DockerNetworkId("network"),
+        NetworkId("neutron"),
+        since,
+        PortId(f"port-{number}"),
+        "fa:16:3e:00:00:01",
+        device=f"tap{number}",
+        peer=f"kur{number}",
+    )
+
+
+def with_pool(*stock: StockPort, plugged: tuple[Plugged, ...], ports: tuple[Port, ...]) -> Snapshot:
+    return Snapshot(
+        NOW, (), plugged, frozenset(), ports, stock=stock, begun=NOW - timedelta(seconds=1)
+    )
+
+
+SERVED = plug_of(1, 1, link=True, peer=True)
+THERE = replace(port_of(1, "lease-1"), mac="fa:16:3e:00:00:01")
+
+
+def test_a_ready_port_that_all_agree_on_is_left_alone() -> None:
+    snapshot = with_pool(ready(1), plugged=(SERVED,), ports=(THERE,))
+    assert harshest(snapshot) == Plan()
+
+
+def test_a_ready_port_that_the_switch_does_not_serve_is_taken_back_at_once() -> None:
+    for plug in ((), (replace(SERVED, wired=False),), (replace(SERVED, peer_present=False),)):
+        snapshot = with_pool(ready(1), plugged=plug, ports=(THERE,))
+        assert plan(snapshot, {}, GRACE).replug == ("lease-1",)
+
+
+def test_a_ready_port_gone_or_changed_in_neutron_is_replaced_at_the_second_look() -> None:
+    for found in ((), (replace(THERE, mac="fa:16:3e:ff:ff:ff"),)):
+        snapshot = with_pool(ready(1), plugged=(SERVED,), ports=found)
+        first = plan(snapshot, {}, GRACE)
+        assert first.replace == ()
+        assert plan(snapshot, dict.fromkeys(first.suspects, NOW), GRACE).replace == ("lease-1",)
+
+
+def test_what_became_ready_while_the_pass_looked_is_not_judged() -> None:
+    snapshot = with_pool(ready(1, since=NOW), plugged=(), ports=())
+    assert harshest(snapshot) == Plan()
+
+
+def test_an_answer_that_did_not_come_convicts_no_ready_port() -> None:
+    snapshot = replace(
+        with_pool(ready(1), plugged=(), ports=()), plugged=None, ports=None, endpoints=None
+    )
+    assert harshest(snapshot) == Plan()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from kurier.admin.report import outbox_status
+from kurier.service.keeper import PoolView
 from kurier.service.protocols import Clock, Ledger
 
 
@@ -35,10 +36,12 @@ class WorldCollector(Collector):
         ledger: Ledger,
         clock: Clock,
         calls: Callable[[], CloudCalls],
+        pools: Callable[[], Sequence[PoolView]] = tuple,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._calls = calls
+        self._pools = pools
         registry.register(self)
 
     def describe(self) -> list[Metric]:
@@ -52,7 +55,26 @@ class WorldCollector(Collector):
         networks = Counter(network.state.value for network in self._ledger.networks())
         yield _gauge("kurier_networks", "Engine networks, by state.", "state", networks)
         yield from self._outbox()
+        yield from self._pool_depth()
         yield from self._cloud()
+
+    def _pool_depth(self) -> Iterator[Metric]:
+        depth = GaugeMetricFamily(
+            "kurier_pool_ports", "Ports of pools, by stage.", labels=["network", "stage"]
+        )
+        target = GaugeMetricFamily(
+            "kurier_pool_target", "How many ports should be ready.", labels=["network"]
+        )
+        resting = GaugeMetricFamily(
+            "kurier_pool_resting", "Whether Neutron refused to let a pool grow.", labels=["network"]
+        )
+        for pool in self._pools():
+            name = pool.name or pool.network[:12]
+            for stage in ("making", "bound", "ready", "cooling"):
+                depth.add_metric([name, stage], getattr(pool.counts, stage))
+            target.add_metric([name], pool.target)
+            resting.add_metric([name], float(bool(pool.reason)))
+        yield from (depth, target, resting)
 
     def _outbox(self) -> Iterator[Metric]:
         jobs = self._ledger.jobs()

@@ -18,18 +18,23 @@ from kurier.admin.views import (
     CloudStatus,
     EngineStatus,
     FailingJob,
+    Freed,
     Health,
     LedgerStatus,
     NetworkRow,
     OutboxStatus,
+    PoolRow,
     PortRow,
+    ReadyPorts,
     Status,
     SwitchStatus,
 )
 from kurier.model.errors import KurierError
 from kurier.model.records import Job, LeaseRecord, NetworkRecord
 from kurier.service.driver import Driver
+from kurier.service.keeper import PoolView
 from kurier.service.reconcile import PassReport
+from kurier.service.waiting_networks import WaitingNetworks
 
 _PATIENCE = 2.0
 _Answer = TypeVar("_Answer")
@@ -62,6 +67,7 @@ class Report:
             switch=switch,
             engine=engine,
             ledger=self._ledger,
+            pools=[_pool_row(view) for view in self._driver.keeper.views()],
             leases=dict(Counter(lease.state.value for lease in self._context.ledger.leases())),
             outbox=outbox_status(self._context.ledger.jobs(), self._context.clock.now()),
             left_standing=self._driver.networks.left_standing(),
@@ -76,6 +82,45 @@ class Report:
     def ports(self) -> list[PortRow]:
         """Every lease that the ledger knows."""
         return [_port_row(lease) for lease in self._context.ledger.leases()]
+
+    def pools(self) -> list[PoolRow]:
+        """Every pool of this host."""
+        return [_pool_row(view) for view in self._driver.keeper.views()]
+
+    async def ready_ports(self) -> list[ReadyPorts]:
+        """Of every host of this environment, as Neutron's tags tell them."""
+        return [
+            ReadyPorts(host, network, number)
+            for (host, network), number in sorted(
+                (await self._driver.draining.everywhere()).items()
+            )
+        ]
+
+    async def drain(self, networks: tuple[str, ...]) -> list[PoolRow]:
+        """Empties pools; leases stay."""
+        self._driver.draining.drain(networks)
+        return self.pools()
+
+    async def resume(self) -> list[PoolRow]:
+        """Ends every drain."""
+        self._driver.stock.resume()
+        return self.pools()
+
+    async def waiting_networks(self, count: int | None = None) -> WaitingNetworks:
+        """The networks that wait; with `count`, has so many wait from now on."""
+        if count is not None:
+            self._driver.network_keeper.want(count)
+        return self._driver.network_keeper.view()
+
+    async def free(self, resource: str) -> Freed:
+        """Drains every pool whose ports hold a resource."""
+        networks, ports = await self._driver.draining.free(resource)
+        note = (
+            "These pools stay drained until `kurier pool resume`."
+            if networks
+            else "No pool of this host holds it; ports in use may."
+        )
+        return Freed(networks, ports, note)
 
     async def reconcile(self) -> PassReport:
         """One pass, now."""
@@ -131,6 +176,24 @@ def _network_row(record: NetworkRecord, environment: str | None) -> NetworkRow:
         environment=environment,
         state=record.state.value,
         note=record.note,
+    )
+
+
+def _pool_row(view: PoolView) -> PoolRow:
+    note = view.reason
+    if note and view.resting:
+        note = f"{note} Next try in {view.resting:.0f} s."
+    return PoolRow(
+        network=view.network,
+        name=view.name,
+        minimum=view.minimum,
+        maximum=view.maximum,
+        target=view.target,
+        ready=view.counts.ready,
+        coming=view.counts.coming,
+        cooling=view.counts.cooling,
+        drained=view.drained,
+        note=note,
     )
 
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The admin socket: `/v1/status`, `/v1/networks`, `/v1/ports`, `/v1/reconcile`, `/metrics`."""
+"""The admin socket: `/v1/status`, `/v1/networks`, `/v1/ports`, `/v1/pools…`, `/v1/reconcile`,
+`/metrics`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -14,6 +17,18 @@ from kurier.docker.sockets import UnixSocket
 from kurier.model.errors import Code, KurierError
 
 _Answer = Callable[[], Awaitable[object]]
+
+
+class _Drain(msgspec.Struct):
+    networks: tuple[str, ...] = ()
+
+
+class _Networks(msgspec.Struct):
+    count: Annotated[int, msgspec.Meta(ge=0, le=256)]
+
+
+class _Free(msgspec.Struct):
+    resource: str
 
 
 class AdminServer:
@@ -64,9 +79,28 @@ class AdminServer:
         app.router.add_get("/v1/status", _json(self._views.status))
         app.router.add_get("/v1/networks", _json(_later(self._views.networks)))
         app.router.add_get("/v1/ports", _json(_later(self._views.ports)))
+        app.router.add_get("/v1/pools", _json(_later(self._views.pools)))
+        app.router.add_get("/v1/pools/everywhere", _json(self._views.ready_ports))
+        app.router.add_get("/v1/pools/networks", _json(self._views.waiting_networks))
+        app.router.add_post("/v1/pools/networks", self._want_networks)
+        app.router.add_post("/v1/pools/drain", self._drain)
+        app.router.add_post("/v1/pools/resume", _json(self._views.resume))
+        app.router.add_post("/v1/pools/free", self._free)
         app.router.add_post("/v1/reconcile", _json(self._views.reconcile))
         app.router.add_get("/metrics", self._metrics)
         return app
+
+    async def _drain(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=_Drain)
+        return await _answered(lambda: self._views.drain(asked.networks))
+
+    async def _want_networks(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=_Networks)
+        return await _answered(lambda: self._views.waiting_networks(asked.count))
+
+    async def _free(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=_Free)
+        return await _answered(lambda: self._views.free(asked.resource))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         text, media_type = self._views.metrics()
@@ -82,11 +116,15 @@ def _later(answer: Callable[[], object]) -> _Answer:
 
 def _json(answer: _Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def serve(_request: web.Request) -> web.Response:
-        try:
-            status, body = 200, msgspec.json.encode(await answer())
-        except KurierError as error:
-            status = 503
-            body = msgspec.json.encode({"code": error.code.value, "error": error.sentence})
-        return web.Response(status=status, body=body, content_type="application/json")
+        return await _answered(answer)
 
     return serve
+
+
+async def _answered(answer: _Answer) -> web.Response:
+    try:
+        status, body = 200, msgspec.json.encode(await answer())
+    except KurierError as error:
+        status = 503
+        body = msgspec.json.encode({"code": error.code.value, "error": error.sentence})
+    return web.Response(status=status, body=body, content_type="application/json")

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from kurier.service.reconcile import PassReport
+from kurier.service.waiting_networks import WaitingNetworks
 
 
 class Health(StrEnum):
@@ -93,6 +94,7 @@ class Status:
     ledger: LedgerStatus
     leases: dict[str, int]
     outbox: OutboxStatus
+    pools: list[PoolRow] = field(default_factory=list)
     left_standing: dict[str, str] = field(default_factory=dict)
     """By engine network: what was left in Neutron, and why."""
     reconciled: PassReport | None = None
@@ -127,12 +129,63 @@ class PortRow:
     container: str
 
 
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """One pool of ready ports of this host."""
+
+    network: str
+    name: str
+    minimum: int
+    maximum: int
+    target: int
+    ready: int
+    coming: int
+    cooling: int
+    drained: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPorts:
+    """The ready ports of one host on one Neutron network, as Neutron's tags tell them."""
+
+    host: str
+    neutron_network: str
+    ports: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What was drained to free a resource."""
+
+    networks: tuple[str, ...]
+    ports: int
+    note: str
+
+
 class Views(Protocol):
     """Whom the admin socket asks. May raise KurierError."""
 
     async def status(self) -> Status: ...
     def networks(self) -> list[NetworkRow]: ...
     def ports(self) -> list[PortRow]: ...
+
+    def pools(self) -> list[PoolRow]: ...
+
+    async def ready_ports(self) -> list[ReadyPorts]:
+        """Of every host of this environment."""
+
+    async def drain(self, networks: tuple[str, ...]) -> list[PoolRow]:
+        """Empties the pools of these engine networks (id, its beginning, or name); all if none."""
+
+    async def resume(self) -> list[PoolRow]:
+        """Ends every drain."""
+
+    async def waiting_networks(self, count: int | None = None) -> WaitingNetworks:
+        """The networks that wait; with `count`, has so many wait from now on."""
+
+    async def free(self, resource: str) -> Freed:
+        """Takes every waiting port off a security group, QoS policy or subnet."""
 
     async def reconcile(self) -> PassReport:
         """One pass, now."""

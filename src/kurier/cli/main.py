@@ -8,6 +8,7 @@ import click
 from kurier import __version__
 from kurier.cli.config_commands import config_group
 from kurier.cli.doctor_command import doctor
+from kurier.cli.pool_commands import pool_group
 from kurier.cli.serve_command import serve
 from kurier.cli.view_commands import network_group, port_group, reconcile, status
 
@@ -18,5 +19,14 @@ def main() -> None:
     """Docker networks on OpenStack Neutron."""
 
 
-for command in (serve, config_group, status, network_group, port_group, reconcile, doctor):
+for command in (
+    serve,
+    config_group,
+    status,
+    network_group,
+    port_group,
+    pool_group,
+    reconcile,
+    doctor,
+):
     main.add_command(command)

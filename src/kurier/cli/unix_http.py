@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +50,17 @@ def request(
         connection.close()
 
 
-def ask_daemon(path: str, method: str, target: str, timeout: float = _PATIENCE) -> Any:
+def ask_daemon(
+    path: str,
+    method: str,
+    target: str,
+    timeout: float = _PATIENCE,
+    said: Mapping[str, object] | None = None,
+) -> Any:
     """One request to the daemon's admin socket; gives the JSON value. Raises `Unanswered`."""
+    body = json.dumps(said or {}).encode() if method == "POST" else None
     try:
-        answer = request(path, method, target, b"{}" if method == "POST" else None, timeout)
+        answer = request(path, method, target, body, timeout)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise Unanswered(
             f"Kurier's daemon is not running: nobody listens on {path}. Start it with "

@@ -36,16 +36,16 @@ PORT_COLUMNS = (
 )
 _RECONCILE_PATIENCE = 120.0  # seconds; it lists everything there is
 
-_json_flag = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-_admin = configured("daemon.admin_socket")
+json_flag = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+admin = configured("daemon.admin_socket")
 
 
 @click.command()
-@_admin
-@_json_flag
+@admin
+@json_flag
 def status(loaded: Loaded, as_json: bool) -> None:
     """How the daemon fares."""
-    _print_outline(_ask(loaded, "GET", "/v1/status"), as_json)
+    print_outline(ask(loaded, "GET", "/v1/status"), as_json)
 
 
 @click.group("network")
@@ -54,12 +54,12 @@ def network_group() -> None:
 
 
 @network_group.command("list")
-@_admin
-@_json_flag
+@admin
+@json_flag
 def network_list(loaded: Loaded, as_json: bool) -> None:
     """List them."""
-    payload = _ask(loaded, "GET", "/v1/networks")
-    _print_table(payload, "networks", NETWORK_COLUMNS, as_json)
+    payload = ask(loaded, "GET", "/v1/networks")
+    print_table(payload, "networks", NETWORK_COLUMNS, as_json)
 
 
 @click.group("port")
@@ -68,30 +68,39 @@ def port_group() -> None:
 
 
 @port_group.command("list")
-@_admin
-@_json_flag
+@admin
+@json_flag
 def port_list(loaded: Loaded, as_json: bool) -> None:
     """List them."""
-    _print_table(_ask(loaded, "GET", "/v1/ports"), "ports", PORT_COLUMNS, as_json)
+    print_table(ask(loaded, "GET", "/v1/ports"), "ports", PORT_COLUMNS, as_json)
 
 
 @click.command()
-@_admin
-@_json_flag
+@admin
+@json_flag
 def reconcile(loaded: Loaded, as_json: bool) -> None:
     """Compare ledger, Neutron, switch and engine now, and say what was done."""
-    _print_outline(_ask(loaded, "POST", "/v1/reconcile", _RECONCILE_PATIENCE), as_json)
+    print_outline(ask(loaded, "POST", "/v1/reconcile", _RECONCILE_PATIENCE), as_json)
 
 
-def _ask(loaded: Loaded, method: str, target: str, timeout: float = 15.0) -> Any:
-    # A configuration with problems elsewhere must not hide a daemon that runs.
+def ask(
+    loaded: Loaded,
+    method: str,
+    target: str,
+    timeout: float = 15.0,
+    said: Mapping[str, object] | None = None,
+) -> Any:
+    """What the daemon answers. A configuration with problems elsewhere must not hide a daemon
+    that runs.
+    """
     try:
-        return ask_daemon(loaded.settings.daemon.admin_socket, method, target, timeout)
+        return ask_daemon(loaded.settings.daemon.admin_socket, method, target, timeout, said)
     except Unanswered as error:
         raise click.ClickException(str(error)) from error
 
 
-def _print_table(payload: Any, name: str, columns: tuple[str, ...], as_json: bool) -> None:
+def print_table(payload: Any, name: str, columns: tuple[str, ...], as_json: bool) -> None:
+    """Rows as a table for people or as JSON for programs."""
     rows = rows_of(payload, name)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -101,7 +110,8 @@ def _print_table(payload: Any, name: str, columns: tuple[str, ...], as_json: boo
         click.echo(f"There are no {name}.")
 
 
-def _print_outline(payload: Any, as_json: bool) -> None:
+def print_outline(payload: Any, as_json: bool) -> None:
+    """A mapping as an outline for people or as JSON for programs."""
     if as_json:
         click.echo(json.dumps(payload, indent=2))
     elif isinstance(payload, Mapping):

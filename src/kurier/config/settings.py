@@ -257,6 +257,68 @@ class SettleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """Ready ports: made, bound, plugged and wired before a container asks for one.
+
+    Numbers are for each Docker network on this host; a network's `-o kurier.pool.min=` and
+    `-o kurier.pool.max=` go over them.
+    """
+
+    enabled: bool = option(
+        True, "Whether ports are kept ready. Off: each container waits for Neutron."
+    )
+    min: int = option(
+        4,
+        "How many ports are ready when nothing happens. A burst raises it, quiet lowers it again.",
+        rule=rules.between(0, 4096),
+    )
+    max: int = option(
+        64,
+        "How many ports a pool may have at most, cooling ones included. 0: no pool.",
+        rule=rules.between(0, 4096),
+    )
+    batch: int = option(
+        8,
+        "How many ports one request to Neutron makes at most. Neutron takes some 0.6 s a port.",
+        rule=rules.between(1, 64),
+    )
+    host_max: int = option(
+        512,
+        "How many ports all pools of this host may have together.",
+        rule=rules.between(0, 65536),
+    )
+    recycle: bool = option(
+        True,
+        "Whether a port goes back to its pool after use. Off: it is deleted.",
+    )
+    cooling: float = option(
+        15.0,
+        "How long a port that was given back is left alone before it is ready again.",
+        unit="seconds",
+        rule=rules.between(0.0, 3600.0),
+    )
+    half_life: float = option(
+        30.0,
+        "How fast a burst is forgotten: the time after which it counts half.",
+        unit="seconds",
+        rule=rules.between(1.0, 86400.0),
+    )
+    networks: int = option(
+        0,
+        "How many networks, each with a subnet of the default IPv4 subnet pool, wait for "
+        "`docker network create` without `--subnet`. `kurier pool networks --count` goes over it.",
+        rule=rules.between(0, 256),
+    )
+    lag: float = option(
+        15.0,
+        "The longest that refilling, and telling Neutron whose a port is, stand back while "
+        "containers start and stop.",
+        unit="seconds",
+        rule=rules.between(0.0, 600.0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings in force."""
 
@@ -265,5 +327,6 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     datapath: DatapathSettings = field(default_factory=DatapathSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
     reconcile: ReconcileSettings = field(default_factory=ReconcileSettings)
     settle: SettleSettings = field(default_factory=SettleSettings)

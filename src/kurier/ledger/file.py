@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kurier.model.errors import Code, KurierError
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when documents or tables change so that an older Kurier would misread them."""
 _APPLICATION = 0x4B555249
 """SQLite's `application_id`: "KURI"."""
@@ -32,6 +32,9 @@ CREATE TABLE jobs (
     kind TEXT NOT NULL, key TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 """
+_STOCK = "CREATE TABLE stock (id TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;"
+_UPGRADES = {1: _STOCK}
+"""What makes a file of one schema into one of the next."""
 
 
 class Opened(StrEnum):
@@ -101,7 +104,7 @@ def refused(path: Path, error: sqlite3.Error) -> KurierError:
 
 def _make(connection: sqlite3.Connection) -> None:
     connection.executescript(
-        f"BEGIN IMMEDIATE;{_TABLES}PRAGMA application_id = {_APPLICATION};"
+        f"BEGIN IMMEDIATE;{_TABLES}{_STOCK}PRAGMA application_id = {_APPLICATION};"
         f"PRAGMA user_version = {SCHEMA};COMMIT;"
     )
 
@@ -120,3 +123,7 @@ def _judge(connection: sqlite3.Connection, path: Path) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise Damaged(str(verdict))
+    for step in range(version, SCHEMA):
+        connection.executescript(
+            f"BEGIN IMMEDIATE;{_UPGRADES[step]}PRAGMA user_version = {step + 1};COMMIT;"
+        )

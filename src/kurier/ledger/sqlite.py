@@ -23,9 +23,10 @@ from kurier.ledger.file import Damaged, Opened, is_damage, move_aside, open_file
 from kurier.ledger.lock import StateLock
 from kurier.model.ids import DockerNetworkId, EndpointId, LeaseId, PoolId
 from kurier.model.records import Job, LeaseRecord, LeaseState, NetworkRecord, PoolRecord
+from kurier.model.stock import StockPort
 
 LOG = logging.getLogger(__name__)
-_Record = TypeVar("_Record", PoolRecord, NetworkRecord, LeaseRecord, Job)
+_Record = TypeVar("_Record", PoolRecord, NetworkRecord, LeaseRecord, StockPort, Job)
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class _Copy:
     pools: dict[PoolId, PoolRecord] = field(default_factory=dict)
     networks: dict[DockerNetworkId, NetworkRecord] = field(default_factory=dict)
     leases: dict[LeaseId, LeaseRecord] = field(default_factory=dict)
+    stock: dict[LeaseId, StockPort] = field(default_factory=dict)
     jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
 
 
@@ -145,6 +147,20 @@ class SqliteLedger:
         self._write("DELETE FROM leases WHERE id = ?", lease_id)
         self._copy.leases.pop(lease_id, None)
 
+    def stock_port(self, lease_id: LeaseId) -> StockPort | None:
+        return self._copy.stock.get(lease_id)
+
+    def stock(self) -> list[StockPort]:
+        return list(self._copy.stock.values())
+
+    def put_stock(self, port: StockPort) -> None:
+        self._write("INSERT OR REPLACE INTO stock VALUES (?, ?)", port.id, encode(port))
+        self._copy.stock[port.id] = port
+
+    def drop_stock(self, lease_id: LeaseId) -> None:
+        self._write("DELETE FROM stock WHERE id = ?", lease_id)
+        self._copy.stock.pop(lease_id, None)
+
     def put_job(self, job: Job) -> None:
         """Adds a job, or replaces the one with the same kind and key."""
         kept = _own(job)
@@ -235,6 +251,7 @@ def _read_all(database: sqlite3.Connection) -> _Copy:
         pools={pool.id: pool for pool in records("pools", PoolRecord)},
         networks={network.id: network for network in records("networks", NetworkRecord)},
         leases={lease.id: lease for lease in records("leases", LeaseRecord)},
+        stock={port.id: port for port in records("stock", StockPort)},
         jobs={_name(job): job for job in records("jobs", Job)},
     )
 

@@ -13,6 +13,7 @@ from kurier.model.errors import bad_request
 from kurier.model.ids import NetworkId, SubnetId, SubnetPoolId
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_MOST_PORTS = 4096
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 _Id = TypeVar("_Id")
@@ -84,6 +85,10 @@ class NetworkOptions:
     gateway_service: bool = False
     """Whether the engine may attach its `docker_gwbridge` beside this network."""
     policy: Policy = Policy()
+    pool_minimum: int | None = None
+    pool_maximum: int | None = None
+    pool_wait: bool = False
+    """Whether the creation waits until the pool has its minimum."""
 
     def subnet(self, version: int) -> SubnetReference:
         """The subnet named for an IP version."""
@@ -107,6 +112,9 @@ NETWORK_KEYS = (
     "neutron.pool.v6.uuid",
     "neutron.pool.v6.name",
     "kurier.gateway_service",
+    "kurier.pool.min",
+    "kurier.pool.max",
+    "kurier.pool.wait",
     "kurier.security_groups",
     "kurier.qos_policy",
     "kurier.port_security",
@@ -122,6 +130,12 @@ def parse_network_options(options: Mapping[str, str]) -> NetworkOptions:
     """
     _refuse_unknown(options, NETWORK_KEYS)
     get = _Reader(options)
+    minimum, maximum = get.number("kurier.pool.min"), get.number("kurier.pool.max")
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise bad_request(
+            f"Option kurier.pool.min={minimum} is more than kurier.pool.max={maximum}: a pool "
+            "never has more than its maximum."
+        )
     return NetworkOptions(
         network=NetworkReference(
             _id(NetworkId, get.uuid("neutron.net.uuid")), get.text("neutron.net.name")
@@ -141,6 +155,9 @@ def parse_network_options(options: Mapping[str, str]) -> NetworkOptions:
         shared=get.boolean("neutron.net.shared"),
         gateway_service=bool(get.boolean("kurier.gateway_service")),
         policy=_policy(get),
+        pool_minimum=minimum,
+        pool_maximum=maximum,
+        pool_wait=bool(get.boolean("kurier.pool.wait")),
     )
 
 
@@ -172,6 +189,16 @@ class _Reader:
                 f"{key.removesuffix('uuid')}name."
             )
         return value.lower() or None
+
+    def number(self, key: str) -> int | None:
+        value = self.text(key)
+        if not value:
+            return None
+        if not value.isascii() or not value.isdigit() or int(value) > _MOST_PORTS:
+            raise bad_request(
+                f"Option {key}={value} is not a whole number between 0 and {_MOST_PORTS}."
+            )
+        return int(value)
 
     def boolean(self, key: str) -> bool | None:
         value = self.text(key).lower()

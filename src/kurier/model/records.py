@@ -49,6 +49,8 @@ class PoolRecord:
     subnet_pool_id: SubnetPoolId | None = None
     unbounded: bool = False
     """Whether the engine left the range to Kurier."""
+    waiting: bool = False
+    """Whether nobody asked for it yet: it was drawn beforehand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,9 @@ class NetworkRecord:
     security_groups: tuple[SecurityGroupId, ...] | None = None
     qos_policy_id: QosPolicyId | None = None
     port_security: bool | None = None
+    pool_minimum: int | None = None
+    """How many ports the pool keeps ready; None: as configured."""
+    pool_maximum: int | None = None
     note: str = ""
 
 
@@ -191,6 +196,10 @@ class LeaseRecord:
     """The groups asked for, without Kurier's own group for exposed ports."""
     exposing_group: SecurityGroupId | None = None
     container: str = ""
+    recycle: bool = False
+    """Whether the port is as the network's pool makes them, and may go there after use."""
+    warm: bool = False
+    """Whether the port was plugged and wired before the endpoint came."""
 
 
 @dataclass(frozen=True, slots=True)

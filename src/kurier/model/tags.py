@@ -18,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kurier.model.ids import DockerNetworkId, EndpointId, EnvironmentId, PoolId
@@ -31,11 +32,13 @@ KURYR_EXISTING = "kuryr.net.existing"
 KURYR_SUBNET_POOL_EXISTING = "kuryr.subnetpool.existing"
 KURYR_PORT_EXISTING = "kuryr.port.existing"
 LEASED = "kurier.role:leased"
+READY = "kurier.role:ready"
+"""On a port of the pool, until a container has it and after."""
 RESERVED = "kurier.role:reserved"
 """On a port that only keeps an --aux-address out of an existing subnet's pool."""
-ATTRIBUTES = ("sg", "qos", "ps", "internal", "gws")
-"""Security groups and QoS policy (ids), port security (``0`` or ``1``), internal, gateway service:
-the last two are there or not."""
+ATTRIBUTES = ("sg", "qos", "ps", "internal", "gws", "pmin", "pmax")
+"""Security groups and QoS policy (ids), port security (``0`` or ``1``), internal and gateway
+service (there or not), the pool's minimum and maximum."""
 _MAPPING = re.compile(r"kurier:([0-9a-f]{8}):([0-9A-Za-z_-]{1,43})\Z")
 _HEX32 = re.compile(r"[0-9a-f]{32}\Z")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
@@ -173,9 +176,21 @@ def host_tag(host: str) -> str:
     return f"kurier.host:sha256-{hashlib.sha256(host.encode()).hexdigest()[:40]}"
 
 
+def host_of(found: frozenset[str]) -> str:
+    """The host that a port's tags tell; empty where none."""
+    told = (tag.removeprefix("kurier.host:") for tag in found if tag.startswith("kurier.host:"))
+    return min(told, default="")
+
+
 def endpoint_tags(endpoint: EndpointId) -> tuple[str, ...]:
     """The two halves of an endpoint's id, as kuryr-libnetwork tags its ports."""
     return halves(endpoint)
+
+
+def with_role(found: frozenset[str], role: Iterable[str]) -> frozenset[str]:
+    """A port's tags with this role (and endpoint) in place of the one before; others stay."""
+    kept = {tag for tag in found if not tag.startswith("kurier.role:") and not _HEX32.match(tag)}
+    return frozenset(kept | set(role))
 
 
 def is_port_mark(tag: str) -> bool:

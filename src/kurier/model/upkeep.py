@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from kurier.model.ids import EndpointId, LeaseId, PortId
 from kurier.model.neutron import Port
 from kurier.model.records import LeaseRecord, LeaseState
+from kurier.model.stock import Stage, StockPort
 from kurier.model.wiring import Plugged
 
 
@@ -28,7 +29,10 @@ class Snapshot:
     endpoints: frozenset[EndpointId] | None
     ports: tuple[Port, ...] | None
     under_way: frozenset[LeaseId] = frozenset()
-    """Leases whose port Neutron was making or changing when the pass began or ended."""
+    """Leases and ports of pools that were at work when the pass began or ended."""
+    stock: tuple[StockPort, ...] = ()
+    begun: datetime | None = None
+    """When the pass began to look; what moved since was seen half before and half after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,18 @@ class Plan:
     release: tuple[LeaseId, ...] = ()
     unplug: tuple[str, ...] = ()
     delete: tuple[PortId, ...] = ()
+    replug: tuple[LeaseId, ...] = ()
+    """Ready ports that the switch does not serve: nobody may take them before it does."""
+    replace: tuple[LeaseId, ...] = ()
+    """Ports of pools that are gone from Neutron, or were changed there."""
     suspects: tuple[Suspect, ...] = ()
     reports: tuple[str, ...] = ()
 
 
 def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta) -> Plan:
     """Decides; `seen` tells since when each suspect was seen unused in every pass."""
-    suspects = (*_leases(snapshot), *_plugs(snapshot), *_ports(snapshot))
+    strays = _strays(snapshot)
+    suspects = (*_leases(snapshot), *_plugs(snapshot), *_ports(snapshot), *strays)
 
     def convicted(kind: str) -> list[str]:
         return [
@@ -66,6 +75,9 @@ def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta)
         release=tuple(LeaseId(key) for key in convicted("lease")),
         unplug=tuple(convicted("plug")),
         delete=tuple(PortId(key) for key in convicted("port")),
+        replug=_unserved(snapshot),
+        # Nobody uses them, so that a second pass is proof enough.
+        replace=tuple(LeaseId(one.key) for one in strays if one in seen),
         suspects=suspects,
         reports=_reports(snapshot),
     )
@@ -97,7 +109,7 @@ def _unused(lease: LeaseRecord, snapshot: Snapshot) -> str:
 
 
 def _plugs(snapshot: Snapshot) -> tuple[Suspect, ...]:
-    known = {lease.device for lease in snapshot.leases if lease.device}
+    known = {lease.device for lease in snapshot.leases} | {port.device for port in snapshot.stock}
     return tuple(
         Suspect("plug", plug.device, "no lease has this device and no sandbox holds it")
         for plug in snapshot.plugged or ()
@@ -108,8 +120,9 @@ def _plugs(snapshot: Snapshot) -> tuple[Suspect, ...]:
 def _ports(snapshot: Snapshot) -> tuple[Suspect, ...]:
     if snapshot.ports is None or snapshot.plugged is None:
         return ()
-    known = {lease.port_id for lease in snapshot.leases}
-    keys = {str(lease.id) for lease in snapshot.leases}
+    leases, stock = snapshot.leases, snapshot.stock
+    known = {lease.port_id for lease in leases} | {port.port_id for port in stock}
+    keys = {str(lease.id) for lease in leases} | {str(port.id) for port in stock}
     in_switch = {plug.port_id for plug in snapshot.plugged if plug.link_present}
     return tuple(
         Suspect("port", port.id, "it carries this host's tags and no lease has it")
@@ -118,11 +131,70 @@ def _ports(snapshot: Snapshot) -> tuple[Suspect, ...]:
     )
 
 
+def _resting(snapshot: Snapshot) -> list[StockPort]:
+    """Ports of pools that nobody was at while the pass looked."""
+    return [
+        port
+        for port in snapshot.stock
+        if port.id not in snapshot.under_way
+        and (snapshot.begun is None or port.since < snapshot.begun)
+    ]
+
+
+def _unserved(snapshot: Snapshot) -> tuple[LeaseId, ...]:
+    if snapshot.plugged is None:
+        return ()
+    served = {
+        plug.device
+        for plug in snapshot.plugged
+        if plug.link_present and plug.peer_present and plug.wired
+    }
+    return tuple(
+        port.id
+        for port in _resting(snapshot)
+        if port.stage is Stage.READY and port.device not in served
+    )
+
+
+def _strays(snapshot: Snapshot) -> tuple[Suspect, ...]:
+    if snapshot.ports is None:
+        return ()
+    there = {port.id: port for port in snapshot.ports}
+    found = []
+    for port in _resting(snapshot):
+        if port.stage in (Stage.MAKING, Stage.DROPPING) or port.port_id is None:
+            continue
+        reason = _astray(port, there.get(port.port_id))
+        if reason:
+            found.append(Suspect("pool", port.id, reason))
+    return tuple(found)
+
+
+def _astray(port: StockPort, neutron: Port | None) -> str:
+    if neutron is None:
+        return "Neutron has it no longer, or its tags are gone"
+    if neutron.mac != port.mac:
+        return "its MAC address was changed in Neutron"
+    if {one.address for one in port.addresses} != {ip.address for ip in neutron.fixed_ips}:
+        return "its addresses were changed in Neutron"
+    return ""
+
+
 def _reports(snapshot: Snapshot) -> tuple[str, ...]:
     if snapshot.ports is None:
         return ()
-    there = {port.id for port in snapshot.ports}
-    return tuple(
+    there = {port.id: port for port in snapshot.ports}
+    changed = tuple(
+        f"Port {lease.port_id} of container {lease.container or lease.endpoint} has MAC address "
+        f"{there[lease.port_id].mac} in Neutron and {lease.mac} in the container: change it back, "
+        "or restart the container."
+        for lease in snapshot.leases
+        if lease.state is LeaseState.LEASED
+        and lease.port_id in there
+        and lease.id not in snapshot.under_way
+        and there[lease.port_id].mac != lease.mac
+    )
+    return changed + tuple(
         f"Port {lease.port_id} of container {lease.container or lease.endpoint} is gone from "
         "Neutron or lost its tags: restart the container to give it a new one."
         for lease in snapshot.leases

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """RequestAddress and ReleaseAddress.
 
-An address nobody named is a new Neutron port, since Neutron alone keeps addresses unique; a
-dual-stack port is made with both at the first question, and the second question, which carries no
-common id with the first, claims what waits. An address that the user named is only promised here:
-the port follows at CreateEndpoint, in one write with the MAC address and the policy.
+An address nobody named is that of a ready port, or else of a new one, since Neutron alone keeps
+addresses unique; a dual-stack port has both from the first question on, and the second question,
+which carries no common id with the first, claims what waits. For addresses that the user named see
+`named_addresses`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from datetime import timedelta
 
 from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import IPAddress, PoolId
-from kurier.model.neutron import FixedIpRequest, Port, PortChange, PortFilter
+from kurier.model.neutron import FixedIpRequest, PortChange
 from kurier.model.ranges import check_address, first_host
 from kurier.model.records import (
-    LeasedAddress,
     LeaseRecord,
     LeaseState,
     NetworkRecord,
@@ -26,8 +25,11 @@ from kurier.model.records import (
     SubnetRecord,
 )
 from kurier.service.context import Context
+from kurier.service.keeper import Keeper
+from kurier.service.named_addresses import NamedAddresses
 from kurier.service.networks import Networks
-from kurier.service.ports import Ports, before_of, guard_of, requests_of, unattached
+from kurier.service.outbox import Outbox
+from kurier.service.ports import Ports, guard_of, requests_of, unattached
 from kurier.service.requests import AddressAsk, IPInterface
 
 _PAIRING = timedelta(seconds=60)
@@ -37,11 +39,16 @@ _PAIRING = timedelta(seconds=60)
 class Addresses:
     """The addresses that this host's engine asks for."""
 
-    def __init__(self, context: Context, networks: Networks, ports: Ports) -> None:
+    def __init__(
+        self, context: Context, outbox: Outbox, networks: Networks, ports: Ports, keeper: Keeper
+    ) -> None:
         self._context = context
         self._ledger = context.ledger
         self._networks = networks
         self._ports = ports
+        self._keeper = keeper
+        self._stock = keeper.stock
+        self._named = NamedAddresses(context, outbox, keeper.stock, ports)
 
     async def request(self, ask: AddressAsk) -> IPInterface:
         """Answers RequestAddress with an address and its prefix length."""
@@ -56,7 +63,8 @@ class Addresses:
         subnet = _subnet_of(network, pool)
         if ask.address is None:
             return self._interface(pool, await self._any(network, subnet))
-        await self._promise(network, subnet, ask.address)
+        waiting = self._pair(network, subnet)
+        await self._named.promise(network, subnet, ask.address, waiting)
         return self._interface(pool, ask.address)
 
     async def release(self, pool_id: PoolId, address: IPAddress) -> None:
@@ -97,7 +105,21 @@ class Addresses:
         waiting = self._pair(network, subnet)
         if waiting is not None:
             return await self._second_of(waiting, network, subnet)
-        lease = self._ports.new_lease(network)
+        if self._stock.limits(network) is None:
+            return await self._new(network, subnet)
+        taken = self._stock.take(network, subnet)
+        if taken is not None:
+            return _address_in(taken, subnet)
+        refusal = self._keeper.refusal(network)
+        if refusal is not None:
+            raise refusal
+        return await self._new(network, subnet, recycle=True)
+
+    async def _new(
+        self, network: NetworkRecord, subnet: SubnetRecord, *, recycle: bool = False
+    ) -> IPAddress:
+        """An address of a port that Neutron makes now."""
+        lease = replace(self._ports.new_lease(network), recycle=recycle)
         asked = tuple(FixedIpRequest(one.id) for one in _families(network, subnet))
         made = await self._ports.make(lease, asked, guard_of(network))
         return self._claim(made, subnet)
@@ -115,102 +137,19 @@ class Addresses:
         return self._claim(lease, subnet)
 
     def _claim(self, lease: LeaseRecord, subnet: SubnetRecord) -> IPAddress:
-        for spot, one in enumerate(lease.addresses):
-            if one.subnet_id == subnet.id:
-                mine = replace(one, claimed=True, pool_id=subnet.pool_id)
-                addresses = (*lease.addresses[:spot], mine, *lease.addresses[spot + 1 :])
-                self._ledger.put_lease(replace(lease, addresses=addresses))
-                return one.address
-        raise KurierError(
-            Code.CLOUD_ERROR,
-            f"Neutron made port {lease.port_id} without an address of {subnet.cidr}: look at "
-            f"`openstack subnet show {subnet.id}`.",
+        address = _address_in(lease, subnet)
+        self._ledger.put_lease(
+            replace(
+                lease,
+                addresses=tuple(
+                    replace(one, claimed=True, pool_id=subnet.pool_id)
+                    if one.address == address
+                    else one
+                    for one in lease.addresses
+                ),
+            )
         )
-
-    async def _promise(
-        self, network: NetworkRecord, subnet: SubnetRecord, address: IPAddress
-    ) -> None:
-        """Keeps a named address for the endpoint that follows; one that is taken is an error."""
-        self._refuse_reserved(subnet, address)
-        if await self._mine_already(network, subnet, address):
-            return
-        port = await self._holder(network, subnet, address)
-        waiting = self._pair(network, subnet)
-        if waiting is None:
-            lease = self._ports.new_lease(network)
-            self._ledger.put_lease(_promised(lease, subnet, address, port))
-        elif waiting.state is LeaseState.REQUESTED and waiting.port_id is None:
-            self._ledger.put_lease(_promised(waiting, subnet, address, port))
-        else:
-            await self._exchange(waiting, subnet, address, port)
-
-    async def _exchange(
-        self, lease: LeaseRecord, subnet: SubnetRecord, address: IPAddress, port: Port | None
-    ) -> None:
-        """Gives a lease that has a port already the address that the user named."""
-        if port is not None and port.id != lease.port_id:
-            raise KurierError(
-                Code.CONFLICT,
-                f"Address {address} belongs to port {port.id} and the other family's to port "
-                f"{lease.port_id}: give two addresses of one port, or leave one out.",
-            )
-        kept = tuple(one for one in lease.addresses if one.subnet_id != subnet.id)
-        named = LeasedAddress(subnet.id, address, subnet.pool_id)
-        wanted = replace(lease, addresses=(*kept, named))
-        if port is None:
-            change = PortChange(fixed_ips=requests_of(wanted))
-            await self._ports.change(wanted, change)
-        else:
-            self._ledger.put_lease(wanted)
-
-    async def _mine_already(
-        self, network: NetworkRecord, subnet: SubnetRecord, address: IPAddress
-    ) -> bool:
-        """Whether this host promised the address to the same question; waits for one going."""
-        for lease in self._ledger.leases():
-            if not any(
-                (one.subnet_id, one.address) == (subnet.id, address) and one.claimed
-                for one in lease.addresses
-            ):
-                continue
-            if lease.state is LeaseState.RELEASING:
-                await self._ports.dropped(lease)
-            elif unattached(lease) and lease.network == network.id:
-                return True
-            else:
-                who = f"container {lease.container}" if lease.container else "a container"
-                raise KurierError(
-                    Code.ADDRESS_IN_USE,
-                    f"Address {address} is already in use by {who} on this host: choose another.",
-                )
-        return False
-
-    async def _holder(
-        self, network: NetworkRecord, subnet: SubnetRecord, address: IPAddress
-    ) -> Port | None:
-        """The unbound Neutron port that has the address, None where nobody has it."""
-        which = PortFilter(network.neutron_id, subnet_id=subnet.id, address=address)
-        for port in await self._context.cloud.ports(which):
-            if port.device_id or port.device_owner.startswith("network:") or port.host_id:
-                raise KurierError(
-                    Code.ADDRESS_IN_USE,
-                    f"Address {address} is already in use by Neutron port {port.id} "
-                    f"({port.name or port.device_owner or 'no name'}): choose another address.",
-                )
-            return port
-        return None
-
-    def _refuse_reserved(self, subnet: SubnetRecord, address: IPAddress) -> None:
-        if address == subnet.gateway:
-            raise KurierError(
-                Code.ADDRESS_IN_USE,
-                f"Address {address} is the gateway of {subnet.cidr}: choose another address.",
-            )
-        if address in subnet.auxiliary:
-            raise KurierError(
-                Code.ADDRESS_IN_USE,
-                f"Address {address} is kept out by --aux-address: choose another address.",
-            )
+        return address
 
     def _pair(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
         """The lease whose other family was just asked for: the engine asks for both families of
@@ -230,18 +169,15 @@ class Addresses:
         return max(found, key=lambda lease: lease.created_at, default=None)
 
 
-def _promised(
-    lease: LeaseRecord, subnet: SubnetRecord, address: IPAddress, port: Port | None
-) -> LeaseRecord:
-    named = LeasedAddress(subnet.id, address, subnet.pool_id)
-    if port is None:
-        return replace(lease, addresses=(*lease.addresses, named))
-    others = tuple(
-        LeasedAddress(ip.subnet_id, ip.address, claimed=False)
-        for ip in port.fixed_ips
-        if ip.address != address
+def _address_in(lease: LeaseRecord, subnet: SubnetRecord) -> IPAddress:
+    for one in lease.addresses:
+        if one.subnet_id == subnet.id:
+            return one.address
+    raise KurierError(
+        Code.CLOUD_ERROR,
+        f"Neutron made port {lease.port_id} without an address of {subnet.cidr}: look at "
+        f"`openstack subnet show {subnet.id}`.",
     )
-    return replace(lease, addresses=(named, *others), port_id=port.id, before=before_of(port))
 
 
 def _families(network: NetworkRecord, subnet: SubnetRecord) -> tuple[SubnetRecord, ...]:

@@ -253,6 +253,10 @@ def _attributes(record: NetworkRecord) -> tuple[str, ...]:
         found.append(("qos", record.qos_policy_id))
     if record.port_security is not None:
         found.append(("ps", str(int(record.port_security))))
+    if record.pool_minimum is not None:
+        found.append(("pmin", str(record.pool_minimum)))
+    if record.pool_maximum is not None:
+        found.append(("pmax", str(record.pool_maximum)))
     plain = [("internal", record.internal), ("gws", record.gateway_service)]
     return (
         *(tags.attribute_tag(record.id, key, value) for key, value in found),

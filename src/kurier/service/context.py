@@ -23,6 +23,24 @@ _ENVIRONMENT_KEY = "environment"
 
 
 @dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How ready ports are kept; times in seconds, numbers for each network of this host."""
+
+    enabled: bool = True
+    minimum: int = 4
+    maximum: int = 64
+    batch: int = 8
+    host_maximum: int = 512
+    recycle: bool = True
+    cooling: float = 15.0
+    half_life: float = 30.0
+    networks: int = 0
+    """How many networks wait for a creation without range."""
+    lag: float = 15.0
+    """The longest that settlement and refill stand back while containers start."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """The settings that the use cases need; times in seconds."""
 
@@ -39,6 +57,7 @@ class ServiceSettings:
     reconcile_grace: float = 300.0
     backoff_max: float = 30.0
     boot_id: str = ""
+    pool: PoolSettings = field(default_factory=PoolSettings)
 
 
 class Environment:

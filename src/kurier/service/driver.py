@@ -7,10 +7,14 @@ from kurier.model.ids import DockerNetworkId, EndpointId, IPAddress, PoolId
 from kurier.service.addresses import Addresses
 from kurier.service.assembly import Assembly
 from kurier.service.context import Context
+from kurier.service.draining import Draining
 from kurier.service.endpoints import Endpoints
 from kurier.service.exposure import Exposure
+from kurier.service.growth import Growth
+from kurier.service.keeper import Keeper
 from kurier.service.networks import Networks
 from kurier.service.outbox import Outbox
+from kurier.service.parking import Parking
 from kurier.service.pools import Pools
 from kurier.service.ports import Ports
 from kurier.service.reconcile import Reconciler
@@ -28,6 +32,9 @@ from kurier.service.requests import (
     PoolAsk,
 )
 from kurier.service.settlement import Settlement
+from kurier.service.stock import Stock
+from kurier.service.traffic import Traffic
+from kurier.service.waiting_networks import NetworkKeeper
 
 
 class Driver:
@@ -35,20 +42,37 @@ class Driver:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.outbox = Outbox(context.ledger, context.clock, context.settings.backoff_max)
+        self._traffic = Traffic(context.clock)
+        self.outbox = Outbox(
+            context.ledger,
+            context.clock,
+            context.settings.backoff_max,
+            self._traffic,
+            context.settings.pool.lag,
+        )
         recovery = Recovery(context)
+        sandboxes: dict[EndpointId, str] = {}
+        self.stock = Stock(context, self.outbox)
         self._pools = Pools(context, self.outbox)
-        self._ports = Ports(context, self.outbox)
-        Removal(context, self.outbox, self._ports, recovery)
-        Settlement(context, self.outbox, Exposure(context, self.outbox))
-        self.networks = Networks(context, self.outbox, self._pools, Assembly(context), recovery)
-        self._addresses = Addresses(context, self.networks, self._ports)
-        self._endpoints = Endpoints(context, self.outbox, self.networks, self._ports)
-        self.reconciler = Reconciler(context, self.outbox, self._ports)
+        self.network_keeper = NetworkKeeper(context, self.outbox, self._pools)
+        self._ports = Ports(context, self.outbox, self.stock)
+        growth = Growth(context, self.stock)
+        self.draining = Draining(context, self.stock)
+        self.keeper = Keeper(context, self.stock, growth, self._traffic)
+        Removal(context, self.outbox, self._ports, recovery, growth)
+        parking = Parking(context, self.outbox, self.keeper)
+        Settlement(context, self.outbox, Exposure(context, self.outbox), parking, sandboxes)
+        self.networks = Networks(
+            context, self.outbox, self._pools, Assembly(context), recovery, self.keeper
+        )
+        self._addresses = Addresses(context, self.outbox, self.networks, self._ports, self.keeper)
+        self._endpoints = Endpoints(context, self.outbox, self.networks, self._ports, sandboxes)
+        self.reconciler = Reconciler(context, self.outbox, self._ports, self.stock, growth)
 
     def start(self) -> None:
         """At start, before the first answer: schedules what the last stop cut off."""
         self.networks.finish_what_was_cut_off()
+        self.keeper.start()
 
     async def request_pool(self, ask: PoolAsk) -> PoolAnswer:
         """IpamDriver.RequestPool."""
@@ -60,11 +84,13 @@ class Driver:
 
     async def request_address(self, ask: AddressAsk) -> IPInterface:
         """IpamDriver.RequestAddress."""
-        return await self._addresses.request(ask)
+        with self._traffic.call():
+            return await self._addresses.request(ask)
 
     async def release_address(self, pool_id: PoolId, address: IPAddress) -> None:
         """IpamDriver.ReleaseAddress."""
-        await self._addresses.release(pool_id, address)
+        with self._traffic.call():
+            await self._addresses.release(pool_id, address)
 
     async def create_network(self, ask: NetworkAsk) -> None:
         """NetworkDriver.CreateNetwork."""
@@ -76,19 +102,23 @@ class Driver:
 
     async def create_endpoint(self, ask: EndpointAsk) -> EndpointAnswer:
         """NetworkDriver.CreateEndpoint."""
-        return await self._endpoints.create(ask)
+        with self._traffic.call():
+            return await self._endpoints.create(ask)
 
     async def join(self, ask: JoinAsk) -> JoinAnswer:
         """NetworkDriver.Join."""
-        return await self._endpoints.join(ask)
+        with self._traffic.call():
+            return await self._endpoints.join(ask)
 
     async def leave(self, network_id: DockerNetworkId, endpoint: EndpointId) -> None:
         """NetworkDriver.Leave."""
-        await self._endpoints.leave(endpoint)
+        with self._traffic.call():
+            await self._endpoints.leave(endpoint)
 
     async def delete_endpoint(self, network_id: DockerNetworkId, endpoint: EndpointId) -> None:
         """NetworkDriver.DeleteEndpoint."""
-        await self._endpoints.delete(endpoint)
+        with self._traffic.call():
+            await self._endpoints.delete(endpoint)
 
     async def endpoint_info(
         self, network_id: DockerNetworkId, endpoint: EndpointId

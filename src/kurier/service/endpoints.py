@@ -46,13 +46,21 @@ class Endpoints:
     One call at a time for an endpoint: engines repeat calls while the first still runs.
     """
 
-    def __init__(self, context: Context, outbox: Outbox, networks: Networks, ports: Ports) -> None:
+    def __init__(
+        self,
+        context: Context,
+        outbox: Outbox,
+        networks: Networks,
+        ports: Ports,
+        sandboxes: dict[EndpointId, str],
+    ) -> None:
         self._context = context
         self._ledger = context.ledger
         self._outbox = outbox
         self._networks = networks
         self._ports = ports
         self._turns = Turns()
+        self._sandboxes = sandboxes
 
     async def create(self, ask: EndpointAsk) -> EndpointAnswer:
         """Answers CreateEndpoint: the port as asked, plugged. A failure leaves nothing plugged."""
@@ -72,8 +80,9 @@ class Endpoints:
         async with self._turns.turn(ask.endpoint):
             lease = self._required(ask.endpoint)
             network = await self._networks.require(ask.network)
-            await self._wait_wired(lease)
-            self._ledger.put_lease(replace(lease, sandbox=ask.sandbox))
+            if not lease.warm:
+                await self._wait_wired(lease)
+            self._sandboxes[ask.endpoint] = ask.sandbox
             return JoinAnswer(
                 lease.peer,
                 self._context.settings.interface_prefix,
@@ -84,11 +93,8 @@ class Endpoints:
             )
 
     async def leave(self, endpoint: EndpointId) -> None:
-        """Answers Leave; always succeeds."""
-        async with self._turns.turn(endpoint):
-            lease = self._ledger.lease_of_endpoint(endpoint)
-            if lease is not None:
-                self._ledger.put_lease(replace(lease, sandbox=""))
+        """Answers Leave; always succeeds. DeleteEndpoint is what releases."""
+        self._sandboxes.pop(endpoint, None)
 
     async def delete(self, endpoint: EndpointId) -> None:
         """Answers DeleteEndpoint; always succeeds, and only writes to the ledger: the engine tells
@@ -162,27 +168,36 @@ class Endpoints:
         if lease.state is LeaseState.REQUESTED:
             return await self._ports.make(lease, requests_of(lease), guard, ask.mac)
         stored = self._ledger.lease(lease.id) or lease
-        return await self._ports.change(
-            lease,
-            PortChange(
-                mac=ask.mac if ask.mac and ask.mac != lease.mac else None,
-                fixed_ips=None if stored.addresses == lease.addresses else requests_of(lease),
-                security_groups=None if guard.groups == lease.groups else guard.groups,
-                qos_policy_id=guard.qos if policy.qos_policy else None,
-                port_security=policy.port_security,
-            ),
+        change = PortChange(
+            mac=ask.mac if ask.mac and ask.mac != lease.mac else None,
+            fixed_ips=None if stored.addresses == lease.addresses else requests_of(lease),
+            security_groups=None if guard.groups == lease.groups else guard.groups,
+            qos_policy_id=guard.qos if policy.qos_policy else None,
+            port_security=policy.port_security,
         )
+        if change.is_empty():
+            return lease
+        changed = await self._ports.change(replace(lease, recycle=False), change)
+        if change.mac is None or not changed.device:
+            return changed
+        await self._context.datapath.unplug(changed.device)
+        return replace(changed, device="", peer="", warm=False)
 
     async def _attach(
         self, lease: LeaseRecord, network: NetworkRecord, ask: EndpointAsk
     ) -> LeaseRecord:
-        """Plugs the port. Names are new each time: a name whose port still stands in the switch
-        is dead to it.
+        """Plugs the port, unless it was plugged before anybody asked for it. Names are new each
+        time: a name whose port still stands in the switch is dead to it.
         """
+        attached = move(lease.state, LeaseEvent.ATTACHED)
+        if lease.warm and lease.device:
+            return self._attached(
+                replace(lease, endpoint=ask.endpoint, exposed=ask.exposed, state=attached)
+            )
         unique = self._context.names.hex(11)
         leased = replace(
             lease,
-            state=move(lease.state, LeaseEvent.ATTACHED),
+            state=attached,
             endpoint=ask.endpoint,
             device=f"tap{unique}",
             peer=f"kur{unique}",
@@ -195,8 +210,13 @@ class Endpoints:
         except BaseException:
             self._detach(leased)
             raise
-        self._outbox.add(JobKind.SETTLE, leased.id, delay=_SETTLE_DELAY)
-        return leased
+        return self._attached(leased)
+
+    def _attached(self, lease: LeaseRecord) -> LeaseRecord:
+        with self._ledger.transaction():
+            self._ledger.put_lease(lease)
+            self._outbox.add(JobKind.SETTLE, lease.id, delay=_SETTLE_DELAY)
+        return lease
 
     def _detach(self, lease: LeaseRecord) -> None:
         """After a failed plug: the engine gives the address back, the device goes now."""

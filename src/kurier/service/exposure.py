@@ -44,7 +44,9 @@ class Exposure:
     async def _drop(self, job: Job) -> None:
         group = SecurityGroupId(job.key)
         async with self._turns.turn("groups"):
-            if any(lease.exposing_group == group for lease in self._context.ledger.leases()):
+            ledger = self._context.ledger
+            worn = {lease.exposing_group for lease in ledger.leases()}
+            if group in worn | {port.exposing_group for port in ledger.stock()}:
                 return
             try:
                 await self._context.cloud.delete_security_group(group)

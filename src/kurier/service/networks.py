@@ -14,6 +14,8 @@ from kurier.model.options import NetworkOptions, parse_network_options
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord
 from kurier.service.assembly import Assembly, Part
 from kurier.service.context import Context
+from kurier.service.doing import doing
+from kurier.service.keeper import Keeper
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.pools import Pools
 from kurier.service.ports import NOTHING_WAS_MADE
@@ -23,6 +25,8 @@ from kurier.service.requests import NetworkAsk, PoolData
 from kurier.service.turns import Turns
 
 LOG = logging.getLogger(__name__)
+_POOL_PATIENCE = 6.0
+"""Seconds that a creation with `kurier.pool.wait` waits for its pool, within its own deadline."""
 
 
 class Networks:
@@ -35,6 +39,7 @@ class Networks:
         pools: Pools,
         assembly: Assembly,
         recovery: Recovery,
+        keeper: Keeper,
     ) -> None:
         self._context = context
         self._ledger = context.ledger
@@ -42,6 +47,7 @@ class Networks:
         self._pools = pools
         self._assembly = assembly
         self._recovery = recovery
+        self._keeper = keeper
         self._turns = Turns()
 
     async def require(self, network_id: DockerNetworkId) -> NetworkRecord:
@@ -84,6 +90,8 @@ class Networks:
             self._context.clock.now(),
             internal=ask.internal,
             gateway_service=options.gateway_service,
+            pool_minimum=options.pool_minimum,
+            pool_maximum=options.pool_maximum,
         )
         try:
             active = await self._assembly.build(record, options, parts)
@@ -92,6 +100,10 @@ class Networks:
             raise
         self._bind(active, parts)
         await self._pools.announce()
+        self._keeper.stock.changed.set()
+        if options.pool_wait:
+            doing("Neutron was making the pool's first ports")
+            await self._keeper.filled(active, _POOL_PATIENCE)
 
     async def delete(self, network_id: DockerNetworkId) -> None:
         """Answers DeleteNetwork. Where Neutron is away the work is done later; where a network

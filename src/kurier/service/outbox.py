@@ -12,12 +12,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kurier.model.errors import KurierError
 from kurier.model.records import Job
 from kurier.service.protocols import Clock, Ledger
+from kurier.service.traffic import Traffic
 
 LOG = logging.getLogger(__name__)
 _WORKERS = 4
@@ -28,9 +29,12 @@ class JobKind(StrEnum):
     """What the outbox can do."""
 
     SETTLE = "settle"
-    """Tell Neutron of a lease's container: name, device id, DNS name, tags, exposed ports."""
+    """Tell Neutron whose a port is: a container's (name, device id, DNS name, tags, exposed
+    ports), or its pool's again."""
     DROP_LEASE = "drop-lease"
     """Unplug a lease's device and delete its port, or give an adopted port back."""
+    DROP_STOCK = "drop-stock"
+    """Unplug and delete a port of a pool."""
     DROP_NETWORK = "drop-network"
     """Take an engine network's mark off Neutron, and the network too if it is the last."""
     DROP_POOL = "drop-pool"
@@ -50,13 +54,30 @@ class JobKind(StrEnum):
 Handler = Callable[[Job], Awaitable[None]]
 
 
-class Outbox:
-    """Runs the ledger's jobs, a few at once, each kind and key by one worker at a time."""
+STANDS_BACK = {JobKind.SETTLE, JobKind.DROP_LEASE, JobKind.DROP_STOCK, JobKind.DROP_GROUP}
+"""What can wait while containers start and stop."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, backoff_max: float) -> None:
+
+class Outbox:
+    """Runs the ledger's jobs, a few at once, each kind and key by one worker at a time.
+
+    Some kinds stand back while `traffic` is not quiet, for `lag` seconds at most; then one at a
+    time goes on all the same.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        backoff_max: float,
+        traffic: Traffic | None = None,
+        lag: float = 15.0,
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._backoff_max = backoff_max
+        self._traffic = traffic
+        self._lag = timedelta(seconds=lag)
         self._handlers: dict[str, Handler] = {}
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -105,14 +126,25 @@ class Outbox:
     def _start_due(self) -> float:
         """Starts what is due and has a worker; tells the seconds until the next look."""
         now = self._clock.now()
+        quiet_in = self._traffic.quiet_in() if self._traffic else 0.0
         waiting = [job for job in self._ledger.jobs() if (job.kind, job.key) not in self._running]
+        pause = 60.0
         for job in sorted(waiting, key=lambda job: job.due):
             if len(self._running) >= _WORKERS:
                 return 60.0
             if job.due > now:
-                return max((job.due - now).total_seconds(), 0.01)
+                return min(pause, max((job.due - now).total_seconds(), 0.01))
+            if quiet_in and self._stands_back(job, now):
+                pause = quiet_in
+                continue
             self._start(job).add_done_callback(_consume)
-        return 60.0
+        return pause
+
+    def _stands_back(self, job: Job, now: datetime) -> bool:
+        if job.kind not in STANDS_BACK:
+            return False
+        late = job.created_at is None or now - job.created_at >= self._lag
+        return not late or bool(self._running)
 
     def _start(self, job: Job) -> asyncio.Task[None]:
         name = (job.kind, job.key)

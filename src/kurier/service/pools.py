@@ -30,6 +30,8 @@ _HOLD = timedelta(seconds=30)
 """How long a pool without network counts as a creation under way."""
 _PATIENCE = 7.5
 """Seconds that a second creation with the same range waits for the first."""
+_ABANDONED = 60.0
+"""Seconds after which a range that was drawn and not stored is surely nobody's."""
 _MOST_DRAWS = 8
 """Ranges drawn for an engine that refuses each, before it is told to stop."""
 
@@ -42,6 +44,8 @@ class Pools:
         self._ledger = context.ledger
         self._outbox = outbox
         self._changed = asyncio.Condition()
+        self.asked = asyncio.Event()
+        """Set when a range was asked for without naming one."""
         outbox.handle(JobKind.DROP_POOL, self._drop_held)
         outbox.handle(JobKind.DROP_KURYR_POOL, self._drop_kuryr_pool)
 
@@ -83,7 +87,11 @@ class Pools:
 
     def unbound(self, cidr: IPNetwork) -> list[PoolRecord]:
         """The pools of this range that no network has come for, newest first."""
-        found = [one for one in self._ledger.pools() if one.network is None and one.cidr == cidr]
+        found = [
+            one
+            for one in self._ledger.pools()
+            if one.network is None and one.cidr == cidr and not one.waiting
+        ]
         return sorted(found, key=lambda one: one.requested_at, reverse=True)
 
     async def announce(self) -> None:
@@ -121,7 +129,7 @@ class Pools:
             if subnet is None
             else self._offer(subnet, ask, options)
         )
-        self._ledger.put_pool(record)
+        self.keep(record)
         return _answer(record)
 
     async def _named_subnet(self, options: NetworkOptions, version: int) -> Subnet | None:
@@ -158,18 +166,43 @@ class Pools:
     async def _draw(self, ask: PoolAsk, options: NetworkOptions, version: int) -> PoolRecord:
         pool = await self._subnet_pool(options, version)
         self._refuse_endless_draws(pool)
+        now = self._context.clock.now()
+        drawn = self._waiting(pool) or await self.draw(pool)
+        return replace(drawn, requested_at=now, options=options, waiting=False)
+
+    def _waiting(self, pool: SubnetPool) -> PoolRecord | None:
+        """A range of a subnet pool that was drawn beforehand, the oldest first."""
+        self.asked.set()
+        found = [
+            one for one in self._ledger.pools() if one.waiting and one.subnet_pool_id == pool.id
+        ]
+        return min(found, key=lambda one: one.requested_at, default=None)
+
+    async def draw(self, pool: SubnetPool) -> PoolRecord:
+        """The next range of a subnet pool, with the network that holds it; not in the ledger.
+
+        The job that takes it away is there first, and goes when the record is stored.
+        """
         pool_id = self._new_id()
+        self._outbox.add(JobKind.DROP_POOL, pool_id, delay=_ABANDONED)
         held = await self._hold(pool_id, pool)
-        record = self._record(held.cidr, ask, options)
-        return replace(
-            record,
-            id=pool_id,
+        return PoolRecord(
+            pool_id,
+            held.cidr,
+            self._context.clock.now(),
             subnet_id=held.id,
             held_network=held.network_id,
             gateway=held.gateway,
             subnet_pool_id=pool.id,
             unbounded=True,
+            waiting=True,
         )
+
+    def keep(self, record: PoolRecord) -> None:
+        """Stores a range that was drawn; from now on it is not abandoned."""
+        with self._ledger.transaction():
+            self._ledger.put_pool(record)
+            self._ledger.drop_job(JobKind.DROP_POOL, record.id)
 
     async def _subnet_pool(self, options: NetworkOptions, version: int) -> SubnetPool:
         cloud, settings = self._context.cloud, self._context.settings
@@ -183,7 +216,10 @@ class Pools:
         drawn = [
             one
             for one in self._ledger.pools()
-            if one.unbounded and one.network is None and one.requested_at >= since
+            if one.unbounded
+            and one.network is None
+            and not one.waiting
+            and one.requested_at >= since
         ]
         if len(drawn) >= _MOST_DRAWS:
             ranges = ", ".join(sorted(str(one.cidr) for one in drawn))

@@ -34,6 +34,7 @@ from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.protocols import Cloud
+from kurier.service.stock import LOST_ANSWER_DELAY, Stock
 
 LOG = logging.getLogger(__name__)
 NOTHING_WAS_MADE = {
@@ -47,8 +48,6 @@ NOTHING_WAS_MADE = {
     Code.CREDENTIALS,
 }
 """Neutron's own refusals: after any other error a port may be there all the same."""
-_LOST_ANSWER_DELAY = 12.0
-"""Seconds until a create whose answer was lost has surely ended in Neutron, either way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +62,11 @@ class Guard:
 class Ports:
     """The Neutron ports behind this host's leases."""
 
-    def __init__(self, context: Context, outbox: Outbox) -> None:
+    def __init__(self, context: Context, outbox: Outbox, stock: Stock) -> None:
         self._context = context
         self._ledger = context.ledger
         self._outbox = outbox
+        self._stock = stock
         self.under_way: set[LeaseId] = set()
         """Leases whose port Neutron is making or changing: no reconcile pass may judge them."""
         outbox.handle(JobKind.DROP_LEASE, self._drop)
@@ -160,7 +160,12 @@ class Ports:
         return changed
 
     def release(self, lease: LeaseRecord, delay: float = 0.0) -> None:
-        """Marks a lease as given back; the outbox takes its device and port away."""
+        """A lease is given back: its port goes to the network's pool, or the outbox takes device
+        and port away. Releasing what is being released changes nothing.
+        """
+        if lease.state is not LeaseState.RELEASING and self._stock.takes_back(lease):
+            self._stock.take_back(lease)
+            return
         with self._ledger.transaction():
             self._ledger.put_lease(replace(lease, state=move(lease.state, LeaseEvent.RELEASED)))
             self._outbox.add(JobKind.DROP_LEASE, lease.id, delay=delay)
@@ -194,7 +199,7 @@ class Ports:
         if isinstance(error, KurierError) and error.code in NOTHING_WAS_MADE:
             self._ledger.drop_lease(lease.id)
         else:
-            self.release(lease, delay=_LOST_ANSWER_DELAY)
+            self.release(lease, delay=LOST_ANSWER_DELAY)
 
     async def _spec(
         self,

@@ -12,12 +12,16 @@ from typing import TypeVar
 
 from kurier.model import tags
 from kurier.model.errors import KurierError
+from kurier.model.ids import LeaseId
 from kurier.model.neutron import Port, PortFilter
 from kurier.model.records import LeaseState
+from kurier.model.stock import Stage, StageEvent
 from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
 from kurier.service.context import Context
+from kurier.service.growth import Growth
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
+from kurier.service.stock import Stock
 
 LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -40,11 +44,15 @@ class PassReport:
 class Reconciler:
     """Passes at an interval, or when asked."""
 
-    def __init__(self, context: Context, outbox: Outbox, ports: Ports) -> None:
+    def __init__(
+        self, context: Context, outbox: Outbox, ports: Ports, stock: Stock, growth: Growth
+    ) -> None:
         self._context = context
         self._ledger = context.ledger
         self._outbox = outbox
         self._ports = ports
+        self._stock = stock
+        self._growth = growth
         self._seen: dict[Suspect, datetime] = {}
         self._one = asyncio.Lock()
         self.last: PassReport | None = None
@@ -70,7 +78,8 @@ class Reconciler:
             return self.last
 
     async def _look(self) -> tuple[Snapshot, tuple[str, ...]]:
-        begun = frozenset(self._ports.under_way)
+        at_work = self._at_work()
+        begun = self._context.clock.now()
         # The ledger is read last: what the others saw and it does not know is then truly unknown.
         plugged = await _asked("switch", self._context.datapath.plugged())
         endpoints = await _asked("engine", self._context.engine.endpoints())
@@ -83,9 +92,14 @@ class Reconciler:
             None if plugged is None else tuple(plugged),
             endpoints,
             None if ports is None else tuple(ports),
-            begun | self._ports.under_way,
+            at_work | self._at_work(),
+            tuple(self._ledger.stock()),
+            begun,
         )
         return snapshot, unknown
+
+    def _at_work(self) -> frozenset[LeaseId]:
+        return frozenset(self._ports.under_way | self._growth.under_way)
 
     async def _own_ports(self) -> list[Port]:
         marks = await self._context.port_tags()
@@ -101,6 +115,7 @@ class Reconciler:
             lease = self._ledger.lease(lease_id)
             if lease is not None and lease.state is not LeaseState.RELEASING:
                 self._ports.release(lease)
+        self._mend_pools(decided)
         for device in decided.unplug:
             self._outbox.add(JobKind.DROP_PLUG, device)
         for port_id in decided.delete:
@@ -109,6 +124,16 @@ class Reconciler:
             forgotten = self._ledger.job(JobKind.DROP_LEASE, lease.id) is None
             if lease.state is LeaseState.RELEASING and forgotten:
                 self._outbox.add(JobKind.DROP_LEASE, lease.id)
+
+    def _mend_pools(self, decided: Plan) -> None:
+        for lease_id in decided.replug:
+            port = self._ledger.stock_port(lease_id)
+            if port is not None and port.stage is Stage.READY:
+                self._stock.put(port, StageEvent.UNPLUGGED, "the switch did not serve it")
+        for lease_id in decided.replace:
+            port = self._ledger.stock_port(lease_id)
+            if port is not None and port.stage not in (Stage.MAKING, Stage.DROPPING):
+                self._stock.drop(port, "it was deleted or changed in Neutron")
 
 
 async def _asked(whom: str, answer: Awaitable[_Answer]) -> _Answer | None:

@@ -156,6 +156,10 @@ def _with_attributes(record: NetworkRecord, network: Network) -> NetworkRecord:
     def values(key: str) -> tuple[str, ...]:
         return tags.attribute_values(network.tags, record.id, key)
 
+    def number(key: str) -> int | None:
+        found = values(key)
+        return int(found[0]) if found and found[0].isdigit() else None
+
     groups, qos, security = values("sg"), values("qos"), values("ps")
     return replace(
         record,
@@ -164,4 +168,6 @@ def _with_attributes(record: NetworkRecord, network: Network) -> NetworkRecord:
         port_security=(security[0] == "1") if security else None,
         internal=bool(values("internal")),
         gateway_service=bool(values("gws")),
+        pool_minimum=number("pmin"),
+        pool_maximum=number("pmax"),
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 
@@ -12,7 +13,9 @@ from kurier.model.ids import DockerNetworkId, NetworkId
 from kurier.model.naming import network_description, network_name
 from kurier.model.neutron import Kind, Network, Port, PortFilter, Subnet
 from kurier.model.records import Job, LeaseState, NetworkRecord
+from kurier.model.stock import Stage
 from kurier.service.context import Context
+from kurier.service.growth import Growth
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
 from kurier.service.recovery import Recovery
@@ -29,13 +32,21 @@ _SERVICE_OWNERS = ("network:dhcp", "network:distributed")
 class Removal:
     """Ends mappings."""
 
-    def __init__(self, context: Context, outbox: Outbox, ports: Ports, recovery: Recovery) -> None:
+    def __init__(
+        self,
+        context: Context,
+        outbox: Outbox,
+        ports: Ports,
+        recovery: Recovery,
+        growth: Growth,
+    ) -> None:
         self._context = context
         self._ledger = context.ledger
         self._cloud = context.cloud
         self._outbox = outbox
         self._ports = ports
         self._recovery = recovery
+        self._growth = growth
         outbox.handle(JobKind.DROP_NETWORK, self._drop)
 
     async def _drop(self, job: Job) -> None:
@@ -44,6 +55,7 @@ class Removal:
         if record is None:
             return
         await self._release_leases(network_id)
+        await self._empty_pool(network_id)
         if record.neutron_id is None:
             record = await self._find(record)
         note = await self._leave(record) if record.neutron_id is not None else ""
@@ -63,6 +75,15 @@ class Removal:
             if lease.state is not LeaseState.RELEASING:
                 self._ports.release(lease)
             await self._ports.dropped(lease)
+
+    async def _empty_pool(self, network_id: DockerNetworkId) -> None:
+        """The keeper gives up the ports of a network that goes; their deletion is waited for."""
+        await self._growth.ended(network_id)
+        ports = [port for port in self._ledger.stock() if port.network == network_id]
+        for port in ports:
+            if port.stage is not Stage.DROPPING:
+                self._growth.stock.drop(port, "its network is removed")
+        await asyncio.gather(*(self._outbox.settle(JobKind.DROP_STOCK, port.id) for port in ports))
 
     async def _find(self, record: NetworkRecord) -> NetworkRecord:
         """Looks for a network that the ledger does not know, or whose create's answer was lost."""

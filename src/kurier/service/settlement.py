@@ -6,6 +6,7 @@ exposes, which endpoint it is.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 from kurier.model import tags
@@ -17,6 +18,7 @@ from kurier.model.records import Job, LeaseRecord, LeaseState
 from kurier.service.context import Context
 from kurier.service.exposure import Exposure
 from kurier.service.outbox import JobKind, Outbox
+from kurier.service.parking import Parking
 from kurier.service.ports import remove_marks, unless_same
 from kurier.service.protocols import ContainerFacts
 
@@ -28,12 +30,21 @@ _TRIES = 6
 class Settlement:
     """Carries out the outbox's jobs about leased ports."""
 
-    def __init__(self, context: Context, outbox: Outbox, exposure: Exposure) -> None:
+    def __init__(
+        self,
+        context: Context,
+        outbox: Outbox,
+        exposure: Exposure,
+        parking: Parking,
+        sandboxes: Mapping[EndpointId, str],
+    ) -> None:
         self._context = context
         self._ledger = context.ledger
         self._cloud = context.cloud
         self._outbox = outbox
         self._exposure = exposure
+        self._parking = parking
+        self._sandboxes = sandboxes
         outbox.handle(JobKind.SETTLE, self._settle)
         outbox.handle(JobKind.DROP_ENDPOINT, self._drop_endpoint)
         outbox.handle(JobKind.DROP_PLUG, self._drop_plug)
@@ -41,8 +52,12 @@ class Settlement:
 
     async def _settle(self, job: Job) -> None:
         lease = self._ledger.lease(LeaseId(job.key))
-        if lease is None or lease.state is not LeaseState.LEASED or lease.port_id is None:
+        if lease is None:
+            await self._parking.park(LeaseId(job.key))
             return
+        if lease.state is not LeaseState.LEASED or lease.port_id is None:
+            return
+        await self._announce(lease)
         try:
             facts = await self._tell(lease)
         except KurierError as error:
@@ -63,8 +78,7 @@ class Settlement:
         change = await self._change(lease, port, facts, group)
         if not change.is_empty():
             await self._cloud.update_port(lease.port_id, change)
-        for tag in await self._missing_tags(lease, port):
-            await self._cloud.add_tag(Kind.PORT, lease.port_id, tag)
+        await self._tag(lease, port)
         if facts is not None:
             self._remember(lease.id, container=facts.name)
         return facts
@@ -87,6 +101,9 @@ class Settlement:
         """Writes into the lease as it is now: it may have been released since."""
         lease = self._ledger.lease(lease_id)
         if lease is None:
+            parked = self._ledger.stock_port(lease_id)
+            if parked is not None and exposing_group is not None:
+                self._ledger.put_stock(replace(parked, exposing_group=exposing_group))
             return
         self._ledger.put_lease(
             replace(
@@ -124,13 +141,32 @@ class Settlement:
             ),
         )
 
-    async def _missing_tags(self, lease: LeaseRecord, port: Port) -> list[str]:
+    async def _tag(self, lease: LeaseRecord, port: Port) -> None:
+        """Says by tags whose port it is: on an adopted one tag by tag, as its owner may be at it
+        too; on one of ours in one write.
+        """
         if lease.endpoint is None:
-            return []
-        wanted = [*tags.endpoint_tags(lease.endpoint)]
-        if lease.before is not None:
-            wanted += [*await self._context.port_tags(), tags.LEASED, tags.KURYR_PORT_EXISTING]
-        return [tag for tag in wanted if tag not in port.tags]
+            return
+        wanted = {*tags.endpoint_tags(lease.endpoint), tags.LEASED}
+        if lease.before is None:
+            mine = tags.with_role(port.tags, wanted)
+            if mine != port.tags:
+                await self._cloud.replace_port_tags(port.id, sorted(mine))
+            return
+        wanted |= {*await self._context.port_tags(), tags.KURYR_PORT_EXISTING}
+        for tag in sorted(wanted - port.tags):
+            await self._cloud.add_tag(Kind.PORT, port.id, tag)
+
+    async def _announce(self, lease: LeaseRecord) -> None:
+        """Tells neighbours who has the address now, where they may remember another MAC address."""
+        sandbox = self._sandboxes.get(lease.endpoint) if lease.endpoint else None
+        if not sandbox:
+            return
+        addresses = tuple(one.address for one in lease.addresses)
+        try:
+            await self._context.datapath.announce(sandbox, lease.mac, addresses)
+        except KurierError as error:
+            LOG.info("port %s is not announced: %s", lease.port_id, error.sentence)
 
     async def _container(self, endpoint: EndpointId) -> ContainerFacts | None:
         try:

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes ports for a pool: created in bulk, checked, plugged in one transaction, seen wired."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from kurier.model import tags
+from kurier.model.errors import Code, KurierError
+from kurier.model.ids import DockerNetworkId, LeaseId
+from kurier.model.naming import port_name
+from kurier.model.neutron import FixedIpRequest, Port, PortFilter, PortSpec
+from kurier.model.records import LeasedAddress, NetworkRecord, SubnetRecord
+from kurier.model.stock import Stage, StageEvent, StockPort
+from kurier.model.wiring import Plug
+from kurier.service.context import DEVICE_OWNER, Context
+from kurier.service.ports import NOTHING_WAS_MADE, refuse_unusable
+from kurier.service.stock import Stock
+
+LOG = logging.getLogger(__name__)
+_ACTIVE_LOOKS = 3
+"""How often Neutron is asked whether it calls a wired port ACTIVE: events get lost, and the
+switch's own word is what counts."""
+_ACTIVE_PAUSE = 0.4
+
+
+class Growth:
+    """Brings ports of a pool forward, from nothing to ready."""
+
+    def __init__(self, context: Context, stock: Stock) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self.stock = self._stock = stock
+        self.under_way: set[LeaseId] = set()
+        """Ports at work here: nobody else may move or judge them."""
+        self._ended = asyncio.Event()
+
+    async def make(self, network: NetworkRecord, count: int) -> None:
+        """Makes so many ports of a network and has them wired.
+
+        The intent is in the ledger before Neutron is asked, and each port's id goes into the
+        create as `device_id`: what a lost answer leaves is found by it.
+        """
+        intents = self._intents(network, count)
+        with self._working_on(intents):
+            specs = [await self._spec(network, port) for port in intents]
+            try:
+                made = await self._context.cloud.create_ports(specs)
+            except KurierError as error:
+                if error.code in NOTHING_WAS_MADE:
+                    self._forget(intents)
+                raise
+            bound = self._take_in(network, intents, made)
+            await self._wire(network, bound)
+
+    async def wire(self, network: NetworkRecord, ports: Sequence[StockPort]) -> None:
+        """Plugs bound ports, under new names, and waits until they are wired."""
+        with self._working_on(ports):
+            await self._wire(network, ports)
+
+    async def look_for(self, network: NetworkRecord, lost: Sequence[StockPort]) -> None:
+        """Finds ports whose create was never answered; those that are not there are forgotten."""
+        with self._working_on(lost):
+            which = PortFilter(device_ids=tuple(port.id for port in lost))
+            found = await self._context.cloud.ports(which)
+            there = {port.device_id for port in found}
+            self._forget([port for port in lost if port.id not in there])
+            await self._wire(
+                network, self._take_in(network, [one for one in lost if one.id in there], found)
+            )
+
+    def _intents(self, network: NetworkRecord, count: int) -> list[StockPort]:
+        if network.neutron_id is None:
+            raise ValueError(f"network {network.id} has no Neutron network")
+        now = self._context.clock.now()
+        intents = [
+            StockPort(
+                LeaseId(self._context.names.hex(32)),
+                Stage.MAKING,
+                network.id,
+                network.neutron_id,
+                now,
+                groups=network.security_groups,
+            )
+            for _ in range(count)
+        ]
+        with self._ledger.transaction():
+            for port in intents:
+                self._ledger.put_stock(port)
+        return intents
+
+    def _forget(self, ports: Sequence[StockPort]) -> None:
+        with self._ledger.transaction():
+            for port in ports:
+                self._ledger.drop_stock(port.id)
+
+    async def _spec(self, network: NetworkRecord, port: StockPort) -> PortSpec:
+        host = await self._context.host()
+        return PortSpec(
+            network_id=port.neutron_network,
+            name=port_name(port.id),
+            device_id=port.id,
+            device_owner=DEVICE_OWNER,
+            host_id=host,
+            fixed_ips=tuple(FixedIpRequest(one.id) for one in pool_subnets(network)),
+            security_groups=network.security_groups,
+            qos_policy_id=network.qos_policy_id,
+            port_security=network.port_security,
+            description=ready_description(port),
+            tags=(*await self._context.port_tags(host), tags.READY),
+        )
+
+    def _take_in(
+        self, network: NetworkRecord, intents: Sequence[StockPort], made: Sequence[Port]
+    ) -> list[StockPort]:
+        """Checks what Neutron made; a port that is not as asked is given up."""
+        by_key = {port.device_id: port for port in made}
+        bound, unusable = [], None
+        with self._ledger.transaction():
+            for intent in intents:
+                if intent.id not in by_key:
+                    continue
+                port = by_key[intent.id]
+                current = self._ledger.stock_port(intent.id)
+                if current is None or current.stage is not Stage.MAKING:
+                    self._given_up(_with_port(intent, port))
+                    continue
+                taken = self._stock.put(_with_port(intent, port), StageEvent.MADE)
+                fault = _fault(network, port)
+                if fault:
+                    self._stock.drop(taken, fault)
+                    unusable = port
+                else:
+                    bound.append(taken)
+        if unusable is not None:
+            refuse_unusable(unusable)
+        return bound
+
+    def _given_up(self, port: StockPort) -> None:
+        """A port that was given up while Neutron made it is deleted as what it is now."""
+        self._ledger.put_stock(port)
+        self._stock.drop(port, "it was given up while Neutron made it")
+
+    async def _wire(self, network: NetworkRecord, ports: Sequence[StockPort]) -> None:
+        datapath = self._context.datapath
+        for port in ports:
+            if port.device:  # a name whose port once stood in the switch is never used again
+                await datapath.unplug(port.device)
+        # Meanwhile one may have been given up, or taken for its address.
+        named = [self._named(port) for port in ports if self._ledger.stock_port(port.id) == port]
+        with self._ledger.transaction():
+            for port in named:
+                self._ledger.put_stock(port)
+        if not named:
+            return
+        await datapath.plug_all([plug_of(port, network) for port in named])
+        timeout = self._context.settings.wire_timeout
+        wired = await asyncio.gather(
+            *(datapath.wait_wired(port.device, timeout) for port in named), return_exceptions=True
+        )
+        answers = list(zip(named, wired, strict=True))
+        await self._await_active([port for port, answer in answers if answer is True])
+        for port, answer in answers:
+            if answer is True:
+                self._arrived(port)
+        for port, answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            if not answer:
+                raise _not_wired(port, timeout)
+
+    def _arrived(self, port: StockPort) -> None:
+        current = self._ledger.stock_port(port.id)
+        if current == port:  # else it was given up, or taken by its address, meanwhile
+            self._stock.put(port, StageEvent.WIRED)
+
+    def _named(self, port: StockPort) -> StockPort:
+        unique = self._context.names.hex(11)
+        return replace(port, device=f"tap{unique}", peer=f"kur{unique}")
+
+    async def _await_active(self, ports: Sequence[StockPort]) -> None:
+        """Waits a moment for Neutron to call wired ports ACTIVE; never for ever."""
+        waiting = {port.id for port in ports}
+        for _ in range(_ACTIVE_LOOKS):
+            if not waiting:
+                return
+            await asyncio.sleep(_ACTIVE_PAUSE)
+            try:
+                found = await self._context.cloud.ports(PortFilter(device_ids=tuple(waiting)))
+            except KurierError:
+                return
+            waiting -= {port.device_id for port in found if port.status == "ACTIVE"}
+        LOG.info("Neutron does not call %d wired ports ACTIVE yet; the switch does", len(waiting))
+
+    async def ended(self, network: DockerNetworkId) -> None:
+        """Waits until nothing of a network is at work here."""
+        while any(
+            port.network == network and port.id in self.under_way for port in self._ledger.stock()
+        ):
+            self._ended.clear()
+            await self._ended.wait()
+
+    @contextmanager
+    def _working_on(self, ports: Sequence[StockPort]) -> Iterator[None]:
+        mine = {port.id for port in ports}
+        self.under_way |= mine
+        try:
+            yield
+        finally:
+            self.under_way -= mine
+            self._ended.set()
+            self._stock.changed.set()
+
+
+def pool_subnets(network: NetworkRecord) -> tuple[SubnetRecord, ...]:
+    """The subnets of which every port of the pool has an address: the first of each IP version."""
+    first: dict[int, SubnetRecord] = {}
+    for subnet in network.subnets:
+        if subnet.pool_id:
+            first.setdefault(subnet.cidr.version, subnet)
+    return tuple(first.values())
+
+
+def plug_of(port: StockPort, network: NetworkRecord) -> Plug:
+    """How a port of the pool is plugged."""
+    if port.port_id is None:
+        raise ValueError(f"{port.id} has no port to plug")
+    return Plug(port.id, port.port_id, port.mac, network.mtu, port.device, port.peer, port.id)
+
+
+def ready_description(port: StockPort) -> str:
+    """What operators read on a port that waits."""
+    return f"Kurier: ready for Docker network {port.network}"
+
+
+def _with_port(intent: StockPort, port: Port) -> StockPort:
+    addresses = tuple(
+        LeasedAddress(ip.subnet_id, ip.address, claimed=False) for ip in port.fixed_ips
+    )
+    return replace(intent, port_id=port.id, mac=port.mac, addresses=addresses)
+
+
+def _fault(network: NetworkRecord, port: Port) -> str:
+    """What is wrong with a port that Neutron made, or nothing.
+
+    Bulk creates of some releases left attributes out: each port is looked at by itself.
+    """
+    wanted = {subnet.id for subnet in pool_subnets(network)}
+    if not wanted <= {ip.subnet_id for ip in port.fixed_ips}:
+        return "Neutron made it without an address of each subnet"
+    if not port.mac:
+        return "Neutron made it without a MAC address"
+    if port.vif_type == "binding_failed" or port.vif_hybrid_plug:
+        return "Neutron could not bind it to this host"
+    groups = network.security_groups
+    if groups is not None and set(groups) != set(port.security_groups):
+        return "Neutron made it with other security groups"
+    return ""
+
+
+def _not_wired(port: StockPort, timeout: float) -> KurierError:
+    return KurierError(
+        Code.NOT_WIRED,
+        f"Port {port.port_id} was not wired within {timeout:g} s: is ovn-controller or the Neutron "
+        "agent running on this host?",
+    )

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a port that a container gave back fit for the next one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kurier.model.errors import KurierError
+from kurier.model.records import NetworkRecord
+from kurier.model.stock import StageEvent, StockPort
+from kurier.model.wiring import End
+from kurier.service.context import Context
+from kurier.service.growth import plug_of
+from kurier.service.stock import Stock
+
+_HELD = "its device is still in another network namespace"
+_DRESSED = "Neutron has not taken its former container's security group off yet"
+
+
+class Recycling:
+    """Ends the cooling of ports, one by one."""
+
+    def __init__(self, context: Context, stock: Stock) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._stock = stock
+
+    async def finish(self, port: StockPort, network: NetworkRecord) -> None:
+        """After its time: connection tracking forgotten, the sandbox's end as new, then ready.
+
+        A port whose device somebody still holds waits on; one whose device is gone is plugged
+        anew; one that cannot be made clean is given up.
+        """
+        if port.dressed:
+            self._wait(port, _DRESSED)
+            return
+        end = await self._context.datapath.reset(plug_of(port, network))
+        if end is End.AWAY:
+            self._wait(port, _HELD)
+            return
+        try:
+            await self._forget_flows(port)
+        except KurierError as error:
+            if self._unchanged(port):
+                self._stock.drop(port, error.sentence)
+            return
+        if not self._unchanged(port):
+            return
+        if end is End.WAITING:
+            self._stock.put(port, StageEvent.COOLED)
+        else:
+            self._stock.put(port, StageEvent.UNPLUGGED, "its device went with its container")
+
+    async def _forget_flows(self, port: StockPort) -> None:
+        if port.port_id is not None:
+            addresses = tuple(one.address for one in port.addresses)
+            await self._context.datapath.forget_flows(port.port_id, addresses)
+
+    def _unchanged(self, port: StockPort) -> bool:
+        return self._ledger.stock_port(port.id) == port
+
+    def _wait(self, port: StockPort, reason: str) -> None:
+        if port.reason != reason and self._unchanged(port):
+            self._ledger.put_stock(replace(port, reason=reason))
