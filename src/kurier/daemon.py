@@ -302,7 +302,12 @@ def _cloud(settings: Settings, environ: Mapping[str, str], clock: SystemClock) -
 def _datapath(settings: Settings) -> OpenVSwitchDatapath:
     datapath = settings.datapath
     wired_by = None if datapath.wired_by == "auto" else WiredBy(datapath.wired_by)
-    return OpenVSwitchDatapath(datapath.ovsdb, datapath.integration_bridge, wired_by=wired_by)
+    return OpenVSwitchDatapath(
+        datapath.ovsdb,
+        datapath.integration_bridge,
+        wired_by=wired_by,
+        run_dir=datapath.ovs_run_dir,
+    )
 
 
 def _notify_systemd(state: str) -> None:

@@ -28,6 +28,8 @@ class Call:
     params: tuple[tuple[str, str], ...] = ()
     body: Mapping[str, object] | None = None
     if_revision: int | None = None
+    longer: float = 1.0
+    """How many times longer than usual it may take."""
 
     @property
     def resource(self) -> str:

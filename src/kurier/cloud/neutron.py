@@ -169,6 +169,12 @@ class NeutronCloud:
     async def create_port(self, spec: PortSpec) -> Port:
         return await self._run(self._ports.create, spec)
 
+    async def create_ports(self, specs: Sequence[PortSpec]) -> list[Port]:
+        return await self._run(self._ports.create_all, specs)
+
+    async def replace_port_tags(self, port_id: PortId, tags: Sequence[str]) -> None:
+        await self._run(self._ports.replace_tags, port_id, tags)
+
     async def update_port(self, port_id: PortId, change: PortChange) -> Port:
         return await self._run(self._ports.update, port_id, change)
 

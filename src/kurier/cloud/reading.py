@@ -68,6 +68,12 @@ def whole_list(
         marker = items[-1].id
 
 
+def listed(call: Call, body: bytes, key: str, shape: type[Readable[_Value]]) -> list[_Value]:
+    """Every item of an answer that is whole in itself; CLOUD_ERROR where it is not understood."""
+    items, _more = _items(call, body, key, shape)
+    return _values(call, items)
+
+
 def _page(call: Call, marker: str, size: int) -> Call:
     paging = (("limit", str(size)), *((("marker", marker),) if marker else ()))
     return Call(call.method, call.path, call.doing, call.facts, (*call.params, *paging))

@@ -201,6 +201,12 @@ class DatapathSettings:
     integration_bridge: str = option(
         "br-int", "The bridge that ports are plugged into.", rule=rules.device_name
     )
+    ovs_run_dir: str = option(
+        "",
+        "Where ovs-vswitchd has its pid file and control socket, through which the connections of "
+        "a port's former user are forgotten. Empty: the folder of `ovsdb`'s socket.",
+        rule=rules.absolute_path_or_empty,
+    )
     wired_by: str = option(
         "auto",
         "Whose word says that a port is wired: OVN's controller (`ovn`) or the ML2/OVS agent "

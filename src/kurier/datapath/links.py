@@ -25,13 +25,15 @@ from pyroute2.ethtool.ioctl import IoctlEthtool
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kurier.datapath.failures import not_ours, switch_error
-from kurier.model.wiring import Plug
+from kurier.model.wiring import End, Plug
 
 _LOG = logging.getLogger(__name__)
 _SIOCGIFINDEX = 0x8933
 _IFF_UP = 0x1
 _IFF_NOARP = 0x80
 _SWITCH_END_FLAGS = _IFF_UP | _IFF_NOARP
+_IFF_PROMISC, _IFF_ALLMULTI = 0x100, 0x200
+_SANDBOX_END_FLAGS = _IFF_UP | _IFF_NOARP | _IFF_PROMISC | _IFF_ALLMULTI
 _DEAF = (("ipv6", "disable_ipv6"), ("ipv4", "rp_filter"))
 
 
@@ -43,6 +45,8 @@ class Link:
     kind: str
     peer_index: int
     """The other end's index, in whichever namespace that is; 0 where there is none."""
+    peer_elsewhere: bool = False
+    """Whether the other end is in another namespace."""
 
 
 def present(device: str) -> bool:
@@ -107,6 +111,32 @@ def complete(plug: Plug, *, userspace: bool) -> None:
     _finish(plug, userspace=userspace)
 
 
+def reset(plug: Plug) -> End:
+    """Makes the sandbox's end as :func:`create` makes it, if it is in the host's namespace.
+
+    A device that moves between namespaces loses its addresses, routes and queueing disciplines on
+    the way; what stays with it is its name, MAC, MTU and flags. SWITCH_ERROR.
+    """
+    with _netlink(f"reset the veth pair {plug.device}, {plug.peer}") as ip:
+        device = _find(ip, plug.device)
+        if device is None:
+            return End.GONE
+        if device.kind != "veth":
+            raise not_ours(plug.device)
+        if device.peer_elsewhere:
+            return End.AWAY
+        ip.link("set", index=device.peer_index, flags=0, change=_SANDBOX_END_FLAGS)
+        ip.link(
+            "set",
+            index=device.peer_index,
+            ifname=plug.peer,
+            address=plug.mac,
+            mtu=plug.mtu,
+        )
+        ip.flush_addr(index=device.peer_index)
+    return End.WAITING
+
+
 def delete(device: str) -> None:
     """Deletes the pair, wherever its other end is; what is gone is gone. SWITCH_ERROR."""
     with _netlink(f"delete {device}") as ip:
@@ -169,7 +199,12 @@ def _find(ip: Any, device: str) -> Link | None:
         raise
     info = message.get_attr("IFLA_LINKINFO")
     kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
-    return Link(message["index"], kind or "", message.get_attr("IFLA_LINK") or 0)
+    return Link(
+        message["index"],
+        kind or "",
+        message.get_attr("IFLA_LINK") or 0,
+        message.get_attr("IFLA_LINK_NETNSID") is not None,
+    )
 
 
 @contextmanager

@@ -7,21 +7,22 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
-from kurier.datapath import links
-from kurier.datapath.commands import AddPort, AskServer, RemovePort
+from kurier.datapath import links, neighbours
+from kurier.datapath.commands import AddPorts, AskServer, RemovePort
 from kurier.datapath.deadline import Deadline
 from kurier.datapath.failures import name_taken, no_bridge, switch_busy, switch_error
 from kurier.datapath.ovsdb import Database
+from kurier.datapath.switchd import Switchd, run_dir_of
 from kurier.datapath.tables import SwitchPort, Tables, wired_by
 from kurier.datapath.waiters import Waiters
 from kurier.model.errors import KurierError
-from kurier.model.ids import LeaseId
-from kurier.model.wiring import Plug, Plugged, SwitchFacts, WiredBy
+from kurier.model.ids import IPAddress, LeaseId, PortId
+from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
 
 _WORKERS = 4
 _TURNS = 64
@@ -32,7 +33,8 @@ class OpenVSwitchDatapath:
     """This host's wiring by OVSDB and netlink.
 
     `remote` is OVSDB's address, `bridge` the integration bridge; `wired_by` None takes OVN's word
-    where this host is an OVN chassis, else the ML2/OVS agent's. No call waits longer than
+    where this host is an OVN chassis, else the ML2/OVS agent's. `run_dir` is where ovs-vswitchd's
+    control socket is, empty for the folder of the database's. No call waits longer than
     `timeout` (seconds) for the database. Nothing is contacted before the first call.
 
     Every call may raise SWITCH_AWAY or SWITCH_ERROR. The blocking work runs in a few threads; a
@@ -45,6 +47,7 @@ class OpenVSwitchDatapath:
         bridge: str = "br-int",
         *,
         wired_by: WiredBy | None = None,
+        run_dir: str = "",
         timeout: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,6 +56,7 @@ class OpenVSwitchDatapath:
         self._wired_by = wired_by
         self._timeout = timeout
         self._clock = clock
+        self._switchd = Switchd(run_dir or run_dir_of(remote))
         self._waiters = Waiters()
         self._database = Database(remote, self._noticed)
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="kurier-datapath")
@@ -64,7 +68,35 @@ class OpenVSwitchDatapath:
 
     async def plug(self, plug: Plug) -> None:
         """Makes the veth pair and plugs it, or leaves nothing behind. Repeating it is harmless."""
-        await self._call(lambda deadline: self._plug(plug, deadline))
+        await self.plug_all((plug,))
+
+    async def plug_all(self, plugs: Sequence[Plug]) -> None:
+        """Makes several pairs and plugs them in one transaction, or leaves none of them behind.
+        Repeating it is harmless.
+        """
+        await self._call(lambda deadline: self._plug_all(plugs, deadline))
+
+    def end_waits(self, device: str) -> bool:
+        """Whether this end of a pair is in the host's namespace; one system call, no thread."""
+        return links.present(device)
+
+    async def reset(self, plug: Plug) -> End:
+        """Makes the sandbox's end as :meth:`plug` makes it, if it is back from its sandbox."""
+        return await self._call(lambda _: links.reset(plug))
+
+    async def forget_flows(self, port_id: PortId, addresses: Sequence[IPAddress]) -> None:
+        """Has ovs-vswitchd forget every connection of a port; SWITCH_ERROR where it does not.
+
+        With OVN these are those of the port's own zone; with the ML2/OVS agent, whose zones are
+        networks', those of its addresses.
+        """
+        await self._call(lambda deadline: self._forget_flows(port_id, addresses, deadline))
+
+    async def announce(self, sandbox: str, mac: str, addresses: Sequence[IPAddress]) -> bool:
+        """Tells a sandbox's neighbours its addresses; False where it has no interface up with
+        this MAC address.
+        """
+        return await self._call(lambda _: neighbours.announce(sandbox, mac, addresses))
 
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""
@@ -117,27 +149,41 @@ class OpenVSwitchDatapath:
             wired_by=wired_by(self._wired_by, host_ids),
         )
 
-    def _plug(self, plug: Plug, deadline: Deadline) -> None:
-        with self._turn(plug.device, deadline):
+    def _plug_all(self, plugs: Sequence[Plug], deadline: Deadline) -> None:
+        with self._turns_of([plug.device for plug in plugs], deadline):
             with self._database.reading(deadline) as tables:
                 userspace = self._userspace(tables)
-                standing = tables.port(plug.device)
+                standing = {plug.device: tables.port(plug.device) for plug in plugs}
                 isolated = wired_by(self._wired_by, tables.host_ids()) is WiredBy.AGENT
-            if self._stands(plug, standing, deadline):
+            lacking = [
+                plug for plug in plugs if not self._stands(plug, standing[plug.device], deadline)
+            ]
+            if not lacking:
                 return
-            if links.present(plug.device):
-                links.complete(plug, userspace=userspace)
-            else:
-                links.create(plug, userspace=userspace)
+            paired: list[Plug] = []
             try:
+                for plug in lacking:
+                    _pair(plug, userspace=userspace)
+                    paired.append(plug)
                 self._database.commit(
-                    lambda api: AddPort(api, self._bridge, plug, isolated), deadline
+                    lambda api: AddPorts(api, self._bridge, lacking, isolated), deadline
                 )
             except BaseException:
-                # A pair whose other end is in a sandbox serves somebody: it was not made here.
-                if links.present(plug.peer):
-                    links.delete(plug.device)
+                for plug in paired:
+                    # A pair whose other end is in a sandbox serves somebody: not made here.
+                    if links.present(plug.peer):
+                        links.delete(plug.device)
                 raise
+
+    def _forget_flows(
+        self, port_id: PortId, addresses: Sequence[IPAddress], deadline: Deadline
+    ) -> None:
+        with self._database.reading(deadline) as tables:
+            by = wired_by(self._wired_by, tables.host_ids())
+            zone = tables.zone(self._bridge, port_id)
+        if by is WiredBy.OVN and zone is None:
+            return  # OVN's controller gives a port its zone with its first flow
+        self._switchd.forget(zone, addresses, deadline)
 
     def _stands(self, plug: Plug, standing: SwitchPort | None, deadline: Deadline) -> bool:
         """Whether the port is plugged already; clears a row whose device is gone.
@@ -155,7 +201,7 @@ class OpenVSwitchDatapath:
         return False
 
     def _unplug(self, device: str, deadline: Deadline) -> None:
-        with self._turn(device, deadline):
+        with self._turns_of([device], deadline):
             self._database.commit(lambda api: RemovePort(api, device), deadline)
             links.delete(device)
 
@@ -192,15 +238,17 @@ class OpenVSwitchDatapath:
         return kind == "netdev"
 
     @contextmanager
-    def _turn(self, device: str, deadline: Deadline) -> Iterator[None]:
-        """One at a time per device: a repeated call waits for the first one to end."""
-        turn = self._turns[hash(device) % _TURNS]
-        if not turn.acquire(timeout=deadline.left()):
-            raise switch_busy(self._remote)
-        try:
+    def _turns_of(self, devices: Sequence[str], deadline: Deadline) -> Iterator[None]:
+        """One at a time per device: a repeated call waits for the first one to end. All take
+        their turns in the same order, so that no two wait for each other.
+        """
+        with ExitStack() as held:
+            for number in sorted({hash(device) % _TURNS for device in devices}):
+                turn = self._turns[number]
+                if not turn.acquire(timeout=deadline.left()):
+                    raise switch_busy(self._remote)
+                held.callback(turn.release)
             yield
-        finally:
-            turn.release()
 
     # ── the way into a worker's thread ──
 
@@ -217,6 +265,13 @@ class OpenVSwitchDatapath:
             raise
         except Exception as error:
             raise switch_error(f"The host's wiring failed: {error!r}") from error
+
+
+def _pair(plug: Plug, *, userspace: bool) -> None:
+    if links.present(plug.device):
+        links.complete(plug, userspace=userspace)
+    else:
+        links.create(plug, userspace=userspace)
 
 
 def _as_plugged(lease_id: LeaseId, port: SwitchPort, by: WiredBy) -> Plugged:

@@ -47,6 +47,8 @@ def kurier_schema() -> dict[str, Any]:
                     "name": _STRING,
                     "ports": _references("Port", 0),
                     "datapath_type": _STRING,
+                    "external_ids": _MAP,
+                    "other_config": _MAP,
                 },
                 "indexes": [["name"]],
             },

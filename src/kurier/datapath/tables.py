@@ -91,6 +91,15 @@ class Tables:
         row = self._row("Bridge", bridge)
         return None if row is None else str(row.datapath_type)
 
+    def zone(self, bridge: str, port_id: PortId) -> int | None:
+        """OVN's zone of connection tracking for a port, where the bridge names one."""
+        row = self._row("Bridge", bridge)
+        for column in ("external_ids", "other_config"):  # by the controller's release
+            found = getattr(row, column).get(f"ct-zone-{port_id}") if row is not None else None
+            if found is not None:
+                return int(found)
+        return None
+
     def port(self, device: str) -> SwitchPort | None:
         row = self._row("Interface", device)
         return None if row is None else self._port(row)

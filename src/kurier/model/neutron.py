@@ -219,6 +219,8 @@ class PortFilter:
 
     network_id: NetworkId | None = None
     device_id: str | None = None
+    device_ids: tuple[str, ...] = ()
+    """Any of these."""
     device_owner: str | None = None
     name: str | None = None
     tags: tuple[str, ...] = ()

@@ -16,6 +16,17 @@ class WiredBy(StrEnum):
     AGENT = "agent"
 
 
+class End(StrEnum):
+    """Where the sandbox's end of a pair is."""
+
+    WAITING = "waiting"
+    """In the host's namespace, as new."""
+    AWAY = "away"
+    """In another namespace: somebody holds it."""
+    GONE = "gone"
+    """Nowhere: the pair went with its sandbox."""
+
+
 @dataclass(frozen=True, slots=True)
 class SwitchFacts:
     """What the host's Open vSwitch says of itself."""

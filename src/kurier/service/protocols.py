@@ -44,7 +44,7 @@ from kurier.model.neutron import (
 )
 from kurier.model.records import Job, LeaseRecord, NetworkRecord, PoolRecord
 from kurier.model.stock import StockPort
-from kurier.model.wiring import Plug, Plugged, SwitchFacts
+from kurier.model.wiring import End, Plug, Plugged, SwitchFacts
 
 
 class Cloud(Protocol):
@@ -119,6 +119,15 @@ class Cloud(Protocol):
         Where the tags fail after the create, the port is deleted again before the error leaves.
         """
 
+    async def create_ports(self, specs: Sequence[PortSpec]) -> list[Port]:
+        """Several at once, told apart by `device_id`, in the order asked for; all or none.
+
+        The errors are those of :meth:`create_port`.
+        """
+
+    async def replace_port_tags(self, port_id: PortId, tags: Sequence[str]) -> None:
+        """Gives a port that is ours just these tags; NOT_FOUND."""
+
     async def update_port(self, port_id: PortId, change: PortChange) -> Port:
         """NOT_FOUND, ADDRESS_IN_USE, ADDRESS_INVALID."""
 
@@ -161,6 +170,21 @@ class Datapath(Protocol):
 
     async def plug(self, plug: Plug) -> None:
         """Makes the veth pair and plugs it, or leaves nothing behind. Repeating it is harmless."""
+
+    async def plug_all(self, plugs: Sequence[Plug]) -> None:
+        """Makes several pairs and plugs them in one transaction; all or nothing."""
+
+    def end_waits(self, device: str) -> bool:
+        """Whether this end of a pair is in the host's namespace. At once: one system call."""
+
+    async def reset(self, plug: Plug) -> End:
+        """Makes the sandbox's end as :meth:`plug` makes it, if it is back and not elsewhere."""
+
+    async def forget_flows(self, port_id: PortId, addresses: Sequence[IPAddress]) -> None:
+        """Forgets the connections of a port, so that the next user is sent nothing of them."""
+
+    async def announce(self, sandbox: str, mac: str, addresses: Sequence[IPAddress]) -> bool:
+        """Tells neighbours who has these addresses now; False where no interface is up."""
 
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""

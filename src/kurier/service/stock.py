@@ -138,6 +138,7 @@ class Stock:
     def drop(self, port: StockPort, reason: str) -> None:
         """Gives a port up: the outbox unplugs and deletes it."""
         delay = LOST_ANSWER_DELAY if port.stage is Stage.MAKING else 0.0
+        LOG.info("port %s of network %s leaves the pool: %s", port.port_id, port.network, reason)
         with self._ledger.transaction():
             self.put(port, StageEvent.DROPPED, reason)
             self._outbox.add(JobKind.DROP_STOCK, port.id, delay=delay)
