@@ -20,7 +20,12 @@ from kurier.model.options import (
 )
 
 ID = "11111111-2222-3333-4444-55555555555f"
-BOOLEANS = {"neutron.net.shared", "kurier.gateway_service", "kurier.port_security"}
+BOOLEANS = {
+    "neutron.net.shared",
+    "kurier.gateway_service",
+    "kurier.pool.wait",
+    "kurier.port_security",
+}
 words = st.text(min_size=1).map(str.strip).filter(bool)
 truths = st.sampled_from(["true", "1", "yes", "on", "TRUE", " True "]).map(lambda one: (one, True))
 lies = st.sampled_from(["false", "0", "no", "off", "FALSE"]).map(lambda one: (one, False))
@@ -32,15 +37,32 @@ policies = st.builds(
 )
 
 
+NUMBERS = ("kurier.pool.min", "kurier.pool.max")
+
+
 def a_value(key: str) -> str:
     if key in BOOLEANS:
         return "true"
+    if key in NUMBERS:
+        return "7"
     return ID if key.endswith("uuid") else "some-name"
 
 
 @pytest.mark.parametrize("key", NETWORK_KEYS)
 def test_every_network_key_says_something(key: str) -> None:
     assert parse_network_options({key: a_value(key)}) != NetworkOptions()
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", ["-1", "many", "4097", "1.5"])
+def test_a_pools_size_is_a_whole_number(key: str, value: str) -> None:
+    with pytest.raises(KurierError, match=f"{key}={value} is not a whole number between 0 and"):
+        parse_network_options({key: value})
+
+
+def test_a_pools_minimum_is_not_above_its_maximum() -> None:
+    with pytest.raises(KurierError, match=r"kurier.pool.min=9 is more than kurier.pool.max=8"):
+        parse_network_options({"kurier.pool.min": "9", "kurier.pool.max": "8"})
 
 
 @pytest.mark.parametrize("key", POLICY_KEYS)
