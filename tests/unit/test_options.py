@@ -99,6 +99,7 @@ def test_a_truth_is_read(key: str, pair: tuple[str, bool]) -> None:
     values = {
         "neutron.net.shared": options.shared,
         "kurier.gateway_service": options.gateway_service,
+        "kurier.pool.wait": options.pool_wait,
         "kurier.port_security": options.policy.port_security,
     }
     assert values[key] is truth
