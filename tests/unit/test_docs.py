@@ -20,6 +20,7 @@ from kurier.config.option import table
 from kurier.config.settings import Settings
 from kurier.model.errors import Code
 from kurier.model.options import NETWORK_KEYS, POLICY_KEYS, parse_network_options
+from kurier.model.tags import ATTRIBUTES
 from localcloud import cli as kurier_cloud
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,6 +186,6 @@ def test_tags_that_are_named_exist() -> None:
     cells = row.findall(text("docs/operators.md"))
     named = {one for cell in cells for one in re.findall(r"`(kur[a-z.]+:?)", cell)}
     source = text("src/kurier/model/tags.py") + text("src/kurier/service/exposure.py")
-    valued = {"kurier.sg:", "kurier.qos:", "kurier.ps:", "kurier.internal:", "kurier.gws:"}
+    valued = {f"kurier.{key}:" for key in ATTRIBUTES}
     assert len(named) > 8
     assert [one for one in named - valued if one.rstrip(":") not in source] == []
