@@ -180,6 +180,23 @@ def test_a_refusal_is_an_answer(play: Play) -> None:
     assert way.record.health.last_error == ""
 
 
+HIDDEN = {"type": "HTTPNotFound", "message": "The resource could not be found.", "detail": ""}
+
+
+def test_what_a_neutron_that_is_just_back_hides_is_asked_for_again(play: Play) -> None:
+    """For a moment after its start it judges by policies that it has not loaded."""
+    server = play([(503, None), (503, None), (503, None), (404, HIDDEN), (200, NETWORK)])
+    way = transport(server.url)
+    assert error_of(way, GET).code is Code.CLOUD_AWAY
+    assert way.send(GET)
+
+
+def test_what_a_policy_hides_is_not_found_at_once(play: Play) -> None:
+    server = play([(404, HIDDEN)])
+    assert error_of(transport(server.url), GET).code is Code.NOT_FOUND
+    assert len(server.seen) == 1
+
+
 def test_nobody_listens() -> None:
     way = transport(f"http://127.0.0.1:{closed_port()}")
     error = error_of(way, GET)

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -96,12 +96,16 @@ class Health:
     away_since: datetime | None = None
 
 
+_FRESH = timedelta(seconds=15)
+
+
 class HealthRecord:
     """Keeps :class:`Health`. Safe in threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._now = Health()
+        self._back: datetime | None = None
 
     @property
     def health(self) -> Health:
@@ -115,7 +119,13 @@ class HealthRecord:
     def answered(self, now: datetime) -> None:
         """Neutron gave an answer, if only a refusal."""
         with self._lock:
+            if self._now.away_since is not None:
+                self._back = now
             self._now = replace(self._now, last_ok=now, away_since=None)
+
+    def just_back(self, now: datetime) -> bool:
+        """Whether the first answer after an absence is only seconds old."""
+        return self._back is not None and now - self._back < _FRESH
 
     def away(self, now: datetime) -> datetime:
         """No answer; returns since when there is none."""

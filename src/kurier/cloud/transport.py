@@ -21,8 +21,20 @@ from kurier.model.errors import Code, KurierError
 _LOG = logging.getLogger(__name__)
 _PAUSE = 0.2
 """Seconds before the second try of what may be repeated; three times as long for each further."""
+_HIDDEN = "HTTPNotFound"
+"""The type of a 404 by which a policy hides what is there."""
+_POLICY_TRIES = 3
+_POLICY_PAUSE = 1.0
 _CLOUDS_FAULT = {Code.CLOUD_AWAY, Code.CLOUD_ERROR, Code.CREDENTIALS}
 """What tells of the cloud's health; everything else tells of the request."""
+
+
+class _ByPolicy(Exception):
+    """What a policy refused, perhaps too early."""
+
+    def __init__(self, error: KurierError) -> None:
+        super().__init__(error.sentence)
+        self.error = error
 
 
 class Transport:
@@ -78,6 +90,24 @@ class Transport:
         return self._try(call)
 
     def _try(self, call: Call) -> bytes:
+        """One try; what a policy refuses of a Neutron that is just back is asked again.
+
+        A Neutron that has just started judges its first requests by policies that it has not
+        loaded yet: it hides and forbids to an administrator what is his, for a second or two. A
+        refusal did nothing, so that asking again is safe.
+        """
+        for _ in range(_POLICY_TRIES):
+            try:
+                return self._once(call)
+            except _ByPolicy as refusal:
+                if not self.record.just_back(self._now()) or self._closed.wait(_POLICY_PAUSE):
+                    raise refusal.error from None
+        try:
+            return self._once(call)
+        except _ByPolicy as refusal:
+            raise refusal.error from None
+
+    def _once(self, call: Call) -> bytes:
         began = self._monotonic()
         response: requests.Response | None = None
         try:
@@ -110,6 +140,9 @@ class Transport:
     def _refusal(self, call: Call, response: requests.Response) -> KurierError:
         refusal = read_refusal(response.status_code, response.content, _request_id(response))
         error = refused(call, refusal, self._session.site)
+        if error.code is Code.POLICY or refusal.kind == _HIDDEN:
+            self.record.answered(self._now())
+            raise _ByPolicy(error)
         if error.code is Code.CLOUD_AWAY:
             self.record.away(self._now())
         elif refusal.kind:
