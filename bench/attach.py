@@ -49,7 +49,8 @@ def main() -> int:
     cloud = Cloud.load()
     cloud.up()
     with work_folder() as folder:
-        ground = Ground(cloud, cloud.hosts[0], Path(folder), watched=True)
+        ground = Ground(cloud, cloud.host(options.host), Path(folder), True, options.pool)
+        log = NeutronLog(cloud.service("neutron").log, str(ground.host.place.management_address))
         names = [name for name in _NAMES if name not in options.without]
         present = list(contenders(ground, names))
         results = {one.name: Result() for one in present}
@@ -59,7 +60,7 @@ def main() -> int:
             for number in range(options.rounds + 1):
                 for one in present:
                     result = Result() if number == 0 else results[one.name]  # the first warms up
-                    _round(cloud, one, result)
+                    _round(ground, log, one, result)
         finally:
             _tidy(ground.host, present)
     _print(results)
@@ -69,6 +70,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="rounds that count (default 10)")
+    parser.add_argument("--host", default="host1", help="of the local cloud (default host1)")
+    parser.add_argument("--pool", type=int, default=0, help="Kurier's ready ports (default 0)")
     parser.add_argument("--without", action="append", default=[], choices=_NAMES)
     return parser.parse_args()
 
@@ -82,8 +85,9 @@ def _tidy(host: Host, contenders: list[Contender]) -> None:
         one.take_down(host)
 
 
-def _round(cloud: Cloud, one: Contender, result: Result) -> None:
-    host, log = cloud.hosts[0], NeutronLog(cloud.layout.log("neutron"))
+def _round(ground: Ground, log: NeutronLog, one: Contender, result: Result) -> None:
+    host = ground.host
+    one.await_ready(ground.pool)
     start = ("run", "-d", "--name", "bench-one", "--network", one.network, IMAGE)
     _measure(one, result.start, log, lambda: host.docker(*start))
     _measure(one, result.stop, log, lambda: host.docker("rm", "-f", "bench-one"))

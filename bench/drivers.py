@@ -47,10 +47,10 @@ def floor(ground: Ground) -> Contender:
 
 
 def kurier(ground: Ground) -> Contender:
-    """Kurier with ready ports, where this Kurier has pools; else the same as `kurier_cold`."""
-    if not HAS_POOLS:
+    """Kurier with ready ports; the same as `kurier_cold` where none are wanted or kept."""
+    if ground.pool and not HAS_POOLS:
         print("kurier: this Kurier has no pools of ready ports", file=sys.stderr)
-    one = _kurier(ground, "benchkurier", {"enabled": True})
+    one = _kurier(ground, "benchkurier", {"enabled": ground.pool > 0})
     one.options = pool_options(ground.pool)
     return one
 
@@ -63,7 +63,9 @@ def kurier_cold(ground: Ground) -> Contender:
 
 
 def kuryr(ground: Ground) -> Contender:
-    """kuryr-libnetwork from PyPI; only the machine itself can put a stop-watch before it."""
+    """kuryr-libnetwork from PyPI."""
+    if ground.watched and ground.host.netns:
+        raise NotAvailable("kuryr-libnetwork: its stop-watch reaches it on the machine itself only")
     space = IPv4Network("10.213.0.0/16")
     one = Contender("kuryr-libnetwork", "bench-kuryr", space, _remote("benchkuryr"))
     one.process = peer.serve(ground)

@@ -42,6 +42,7 @@ _AXIS = (
     "slower (logarithmic);\nthe line on a bar is the 95 % interval of the mean"
 )
 _TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
+_GAP = 1.4  # bars' heights for a group's title
 _BAR = 0.24  # inches of height
 _HEAD = 1.5  # inches for titles and legend
 
@@ -53,7 +54,7 @@ def main(numbers: Path, stem: Path) -> None:
     starts = [one for name, one in drawn.items() if name in _STARTS]
     others = [one for name, one in drawn.items() if name not in _STARTS]
     columns = [column for column in (starts, others) if column]
-    rows = max(sum(len(_ratios(one)) + 1 for one in column) for column in columns)
+    rows = max(sum(len(_ratios(one)) + _GAP for one in column) for column in columns)
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "kurier", "font.size": 9})
     size = (5.5 * len(columns), rows * _BAR + _HEAD)
     figure, panes = plt.subplots(1, len(columns), figsize=size, layout="constrained", squeeze=False)
@@ -71,18 +72,23 @@ def _ratios(measure: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     return {who: found[who] for who in _COLOURS if found.get(who)}
 
 
-def _bars(axes: Axes, measures: Sequence[Mapping[str, Any]], rows: int) -> None:
+def _bars(axes: Axes, measures: Sequence[Mapping[str, Any]], rows: float) -> None:
     """One group of bars a measure, each from 1, which is the bridge."""
     axes.set_xscale("log")
     place = 0.0
     for measure in measures:
-        across = axes.get_yaxis_transform()
-        axes.text(0, place, measure["title"], transform=across, weight="bold", va="center")
+        _group_title(axes, place, measure["title"])
         for who, ratio in _ratios(measure).items():
             place += 1
             _bar(axes, place, who, ratio)
-        place += 1
+        place += _GAP
     axes.set_ylim(rows - 0.4, -0.6)
+
+
+def _group_title(axes: Axes, place: float, title: str) -> None:
+    across = axes.get_yaxis_transform()
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.text(0, place, title, transform=across, weight="bold", va="center", bbox=box, zorder=5)
 
 
 def _bar(axes: Axes, place: float, who: str, ratio: Mapping[str, float]) -> None:
