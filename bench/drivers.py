@@ -15,6 +15,8 @@ from bench.contender import Contender, Ground, NotAvailable
 from bench.kurier_daemon import HAS_POOLS, KurierDaemon
 from bench.proxy import Stopwatch
 
+_HOST_MAX = 8192
+"""Above what any benchmark keeps ready."""
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -50,7 +52,7 @@ def kurier(ground: Ground) -> Contender:
     """Kurier with ready ports; the same as `kurier_cold` where none are wanted or kept."""
     if ground.pool and not HAS_POOLS:
         print("kurier: this Kurier has no pools of ready ports", file=sys.stderr)
-    one = _kurier(ground, "benchkurier", {"enabled": ground.pool > 0})
+    one = _kurier(ground, "benchkurier", {"enabled": ground.pool > 0, "host_max": _HOST_MAX})
     one.options = pool_options(ground.pool)
     return one
 

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,18 +64,20 @@ class KurierDaemon:
         self._wait(lambda: self._ask("/v1/status")["outbox"]["depth"] == 0, "settles")
 
     def ready(self, network: str, count: int) -> None:
-        """Returns when a network (Docker's name) has so many ready ports. Raises `TimeoutError`."""
+        """Returns when a network (Docker's name) has so many ready ports and no pool is at work.
+
+        At once where no pools are kept. Raises `TimeoutError`.
+        """
         if HAS_POOLS and self.pools.get("enabled"):
             identity = self.host.docker("network", "inspect", "-f", "{{.Id}}", network).strip()
-            self._wait(lambda: self._ready_ports(identity) >= count, f"has {count} ready ports")
+            self._wait(
+                lambda: is_ready(self._ask("/v1/pools"), identity, count),
+                f"has {count} ready ports for {network} and rests",
+            )
 
     def rpc(self) -> dict[str, Histogram]:
         """The time that each call took since the daemon's start."""
         return rpc_histograms(request(self._admin, "GET", "/metrics").body.decode())
-
-    def _ready_ports(self, network: str) -> int:
-        rows = self._ask("/v1/pools")
-        return sum(row["ready"] for row in rows if row["network"] == network)
 
     def _ask(self, path: str) -> Any:
         return ask_daemon(self._admin, "GET", path)
@@ -111,6 +113,22 @@ class KurierDaemon:
         if HAS_POOLS:
             sections["pool"] = self.pools
         return "\n".join(_section(name, values) for name, values in sections.items())
+
+
+def is_ready(pools: Sequence[Mapping[str, Any]], network: str, count: int) -> bool:
+    """Whether the pool of a network (Docker's id) holds so many ready ports and all pools rest.
+
+    A pool at work, making ports or deleting surplus ones, keeps Neutron busy, and Neutron shares
+    the machine. Cooling ports cost nothing and come back by themselves.
+    """
+    ready = sum(row["ready"] for row in pools if row["network"] == network)
+    return ready >= count and all(map(_rests, pools))
+
+
+def _rests(pool: Mapping[str, Any]) -> bool:
+    lacks = pool["ready"] < min(pool["target"], pool["maximum"] - pool["cooling"])
+    too_many = pool["ready"] + pool["cooling"] > pool["maximum"]
+    return not (pool["coming"] or lacks or too_many)
 
 
 def _section(name: str, values: Mapping[str, object]) -> str:

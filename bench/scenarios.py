@@ -29,7 +29,7 @@ class Stage:
 
 
 Rest = Callable[[], None]
-"""Waits until the contender's pool is full and Neutron knows all."""
+"""Waits until the contender's pool is full enough and at rest, and Neutron knows all."""
 Play = Callable[[Stage, Contender, Rest], None]
 
 
@@ -40,7 +40,7 @@ class Scenario:
     name: str
     rounds: int
     ports: int
-    """How many endpoints it makes at once, or while a pool cannot be refilled."""
+    """How many ready ports it should find."""
     play: Play
     titles: Mapping[str, str]
     """Its measures and what they are called."""
@@ -55,17 +55,18 @@ class Scenario:
         return number < self.few.get(one.name, self.rounds)
 
 
-def turn(stage: Stage, scenario: Scenario, one: Contender, ports: int) -> None:
+def turn(stage: Stage, scenario: Scenario, one: Contender) -> None:
     """One turn, from a full pool to a full pool, so that no one's work falls into another's."""
-    _rest(one, ports)
+    rest = partial(_rest, one, scenario.ports)
+    rest()
     with stage.recorder.measured(one, f"{scenario.name}{WHOLE}", 0) as whole:
         before = len(stage.recorder.samples)
-        scenario.play(stage, one, partial(_rest, one, ports))
+        scenario.play(stage, one, rest)
         played = stage.recorder.samples[before:]
         whole.containers = sum(one.containers for one in played if not one.removes)
         if any(one.failures for one in played):
             sweep(stage.host)
-        _rest(one, ports)
+        rest()
 
 
 def _rest(one: Contender, ports: int) -> None:

@@ -143,7 +143,7 @@ def _play(ground: Ground, log: NeutronLog, options: argparse.Namespace) -> dict[
 def _warm_up(run: Run) -> None:
     run.stage.recorder.keeps = False
     for one in run.present:
-        scenarios.turn(run.stage, scenarios.ALL["one"], one, run.pool)
+        scenarios.turn(run.stage, scenarios.ALL["one"], one)
     run.stage.recorder.keeps = True
 
 
@@ -154,7 +154,7 @@ def _rounds(run: Run, scenario: Scenario) -> None:
         first = number % len(run.present)
         for one in (*run.present[first:], *run.present[:first]):
             if scenario.suits(one, number):
-                scenarios.turn(run.stage, scenario, one, run.pool)
+                scenarios.turn(run.stage, scenario, one)
 
 
 def _numbers(run: Run) -> dict[str, Any]:

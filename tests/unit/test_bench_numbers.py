@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from bench import figures, growth, metrics, report, results
+from bench.kurier_daemon import is_ready
 from bench.metrics import Histogram
 from bench.neutron_log import Calls, NeutronLog
 from bench.recorder import Sample
@@ -218,6 +219,42 @@ def test_a_name_with_parentheses_and_blanks_misleads_nobody(tmp_path: Path) -> N
     (process / "status").write_text("Name:\ta\nVmHWM:\t 90 kB\nVmRSS:\t 80 kB\n")
     ticks = os.sysconf("SC_CLK_TCK")
     assert usage(7, tmp_path) == Usage(200 / ticks, 80 * 1024, 90 * 1024)
+
+
+# ── when a pool is ready ─────────────────────────────────────────────────────
+
+
+def pool(network: str = "blue", **changed: int) -> dict[str, object]:
+    """A pool that is full and at rest."""
+    full = {"maximum": 30, "target": 30, "ready": 30, "coming": 0, "cooling": 0}
+    return {"network": network, **full, **changed}
+
+
+def test_a_full_pool_at_rest_is_ready() -> None:
+    assert is_ready([pool()], "blue", 20)
+
+
+def test_cooling_ports_are_nothing_to_wait_for() -> None:
+    assert is_ready([pool(ready=25, cooling=5)], "blue", 20)
+
+
+@pytest.mark.parametrize(
+    ("why", "row"),
+    [
+        ("too few", pool(ready=15, cooling=15)),
+        ("more are being made", pool(ready=25, coming=2)),
+        ("more will be made", pool(ready=25)),
+        ("surplus ports will be deleted", pool(ready=30, cooling=5)),
+        ("another network's pool is at work", pool("red", coming=1)),
+    ],
+)
+def test_a_pool_is_not_ready(why: str, row: dict[str, object]) -> None:
+    others = [] if row["network"] == "blue" else [pool()]
+    assert not is_ready([*others, row], "blue", 20), why
+
+
+def test_a_network_without_a_pool_is_never_ready() -> None:
+    assert not is_ready([pool("red")], "blue", 1)
 
 
 def test_growths_points_are_networks_by_ports() -> None:
