@@ -27,7 +27,7 @@ def _measure(measure: Mapping[str, Any]) -> Iterator[str]:
     heads = "".join(
         f"   {f'mean against {base} (95 %)':<28}{'median':>7}{'sd':>7}" for base in bases
     )
-    yield f"{'':18}{'n':>4}{'median s':>10}{heads}"
+    yield f"{'':18}{'n':>4}{'s each':>10}{heads}"
     for who, seconds in measure["seconds"].items():
         if not seconds:
             continue
