@@ -45,7 +45,7 @@ class Scenario:
     titles: Mapping[str, str]
     """Its measures and what they are called."""
     few: Mapping[str, int]
-    """The rounds that slow contenders take part in; 0 for never."""
+    """The rounds that contenders take part in that are slow, or matter less; 0 for never."""
     makes_network: bool = False
 
     def suits(self, one: Contender, number: int) -> bool:
@@ -156,7 +156,7 @@ ALL = {
     for one in (
         Scenario(
             "one",
-            20,
+            15,
             1,
             _one,
             {
@@ -177,7 +177,7 @@ ALL = {
         ),
         Scenario(
             "burst20",
-            4,
+            3,
             20,
             partial(_burst, 20, 8),
             {"burst20": "20 starts, 8 at a time", f"burst20{REMOVAL}": "removal of the 20"},
@@ -189,7 +189,7 @@ ALL = {
             100,
             partial(_burst, 100, 16),
             {"burst100": "100 starts, 16 at a time", f"burst100{REMOVAL}": "removal of the 100"},
-            {_SLOW: 0, "kurier-cold": 1},
+            {_SLOW: 0, "kurier-cold": 1, "none": 1, "default-bridge": 1},
         ),
         Scenario(
             "churn",
@@ -197,7 +197,7 @@ ALL = {
             20,
             _churn,
             {"churn": f"start and stop, {_CHURN_WIDTH} at a time, for {_CHURN_SECONDS:.0f} s"},
-            {_SLOW: 0},
+            {_SLOW: 0, "none": 0, "default-bridge": 0},
         ),
     )
 }
