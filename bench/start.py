@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -51,6 +52,7 @@ class Run:
 def main() -> int:
     """Runs it; 0 unless it was interrupted or could not begin."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no daemon is left behind
     cloud = Cloud.load()
     cloud.up()
     host = cloud.host(options.host)
