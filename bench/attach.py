@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one container start and stop costs: wall time, daemon time per RPC, Neutron calls.
 
-`python -m bench.attach [--rounds N] [--without kuryr]` runs a user-defined bridge network, Kurier
-and kuryr-libnetwork in turn, round after round, on the local cloud, and prints ratios.
+`python -m bench.attach [--rounds N] [--without kuryr-libnetwork]` runs a user-defined bridge
+network, Kurier and kuryr-libnetwork in turn, round after round, on the local cloud, and prints
+ratios. A stop-watch stands before both daemons and costs time too; `bench.start` has none.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
-from bench.drivers import ALL, Contender, NotAvailable, work_folder
+from bench.contender import Contender, Ground
+from bench.drivers import contenders, work_folder
 from bench.neutron_log import Calls, NeutronLog
 from localcloud.api import IMAGE, Cloud, CloudError, Host
+
+_NAMES = ("bridge", "kurier", "kuryr-libnetwork")
 
 
 @dataclass(slots=True)
@@ -46,16 +49,20 @@ def main() -> int:
     cloud = Cloud.load()
     cloud.up()
     with work_folder() as folder:
-        contenders = _contenders(cloud, Path(folder), set(options.without))
-        results = {one.name: Result() for one in contenders}
+        ground = Ground(cloud, cloud.host(options.host), Path(folder), True, options.pool)
+        log = NeutronLog(cloud.service("neutron").log, str(ground.host.place.management_address))
+        names = [name for name in _NAMES if name not in options.without]
+        present = list(contenders(ground, names))
+        results = {one.name: Result() for one in present}
         try:
-            _prepare(cloud.hosts[0], contenders)
+            for one in present:
+                one.set_up(ground.host)
             for number in range(options.rounds + 1):
-                for one in contenders:
+                for one in present:
                     result = Result() if number == 0 else results[one.name]  # the first warms up
-                    _round(cloud, one, result)
+                    _round(ground, log, one, result)
         finally:
-            _tidy(cloud.hosts[0], contenders)
+            _tidy(ground.host, present)
     _print(results)
     return 0
 
@@ -63,53 +70,24 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="rounds that count (default 10)")
-    parser.add_argument(
-        "--without", action="append", default=[], choices=[make.__name__ for make in ALL]
-    )
+    parser.add_argument("--host", default="host1", help="of the local cloud (default host1)")
+    parser.add_argument("--pool", type=int, default=0, help="Kurier's ready ports (default 0)")
+    parser.add_argument("--without", action="append", default=[], choices=_NAMES)
     return parser.parse_args()
-
-
-def _contenders(cloud: Cloud, folder: Path, without: set[str]) -> list[Contender]:
-    found = []
-    for make in ALL:
-        if make.__name__ in without:
-            continue
-        try:
-            found.append(make(cloud, folder))
-        except NotAvailable as reason:
-            print(f"left out: {reason}", file=sys.stderr)
-    return found
-
-
-def _prepare(host: Host, contenders: list[Contender]) -> None:
-    for one in contenders:
-        _insist(partial(host.docker, "network", "create", *one.create))
-
-
-def _insist(action: Callable[[], object]) -> None:
-    """A daemon that was just started may need some seconds before its first answer."""
-    for _ in range(20):
-        try:
-            action()
-            return
-        except CloudError:
-            time.sleep(1)
-    action()
 
 
 def _tidy(host: Host, contenders: list[Contender]) -> None:
     for one in contenders:
-        for command in (("rm", "-f", "bench-one"), ("network", "rm", one.network)):
-            try:
-                host.docker(*command)
-            except CloudError as error:
-                print(f"{one.name}: {error}", file=sys.stderr)
-        time.sleep(one.settle_seconds)
-        one.stop()
+        try:
+            host.docker("rm", "-f", "bench-one")
+        except CloudError as error:
+            print(f"{one.name}: {error}", file=sys.stderr)
+        one.take_down(host)
 
 
-def _round(cloud: Cloud, one: Contender, result: Result) -> None:
-    host, log = cloud.hosts[0], NeutronLog(cloud.layout.log("neutron"))
+def _round(ground: Ground, log: NeutronLog, one: Contender, result: Result) -> None:
+    host = ground.host
+    one.await_ready(ground.pool)
     start = ("run", "-d", "--name", "bench-one", "--network", one.network, IMAGE)
     _measure(one, result.start, log, lambda: host.docker(*start))
     _measure(one, result.stop, log, lambda: host.docker("rm", "-f", "bench-one"))
@@ -122,7 +100,7 @@ def _measure(one: Contender, phase: Phase, log: NeutronLog, action: Callable[[],
     action()
     phase.seconds.append(time.perf_counter() - began)
     phase.on_the_way.append(log.since(mark))
-    time.sleep(one.settle_seconds)
+    one.settle()
     phase.in_all.append(log.since(mark))
     for method, times in (one.watch.take() if one.watch else {}).items():
         phase.rpc[method] += times

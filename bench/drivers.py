@@ -1,172 +1,140 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured: Docker's bridge, Kurier and kuryr-libnetwork, each behind a stop-watch."""
+"""What is measured: Docker's own networks, a driver that does nothing, Kurier, kuryr-libnetwork."""
 
 from __future__ import annotations
 
-import configparser
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
-import openstack
-
+from bench import peer
+from bench.contender import Contender, Ground, NotAvailable
+from bench.kurier_daemon import HAS_POOLS, KurierDaemon
 from bench.proxy import Stopwatch
-from localcloud.api import ADMIN_CLOUD, Cloud, Host
 
-PEER_VERSION = "18.0.0"
-_PEER_ADDRESS = "127.0.0.1:23750"
-
-
-class NotAvailable(Exception):
-    """A driver that cannot be measured here, with the reason."""
+_HOST_MAX = 8192
+"""Above what any benchmark keeps ready."""
+_ROOT = Path(__file__).resolve().parents[1]
 
 
-@dataclass(slots=True)
-class Contender:
-    """A driver under measurement and its Docker network."""
-
-    name: str
-    network: str
-    create: tuple[str, ...]
-    watch: Stopwatch | None = None
-    process: subprocess.Popen[bytes] | None = None
-    settle_seconds: float = 0.0
-
-    def stop(self) -> None:
-        """Ends the daemon and its stop-watch."""
-        if self.watch:
-            self.watch.stop()
-        if self.process:
-            self.process.terminate()
-            self.process.wait(20)
+def no_network(ground: Ground) -> Contender:
+    """`--network none`: what the engine costs without any network."""
+    return Contender("none", "none")
 
 
-def bridge(cloud: Cloud, folder: Path) -> Contender:
+def default_bridge(ground: Ground) -> Contender:
+    """The network that every engine has; it gets none of the engine's DNS set-up."""
+    return Contender("default-bridge", "bridge")
+
+
+def bridge(ground: Ground) -> Contender:
     """A user-defined bridge network: the fair peer, since the engine sets up its DNS there too."""
-    return Contender(
-        "bridge", "bench-bridge", ("-d", "bridge", "--subnet", "10.211.0.0/24", "bench-bridge")
+    return Contender("bridge", "bench-bridge", IPv4Network("10.211.0.0/16"), ("-d", "bridge"))
+
+
+def floor(ground: Ground) -> Contender:
+    """A remote driver that does nothing: what any remote driver costs at least."""
+    socket = ground.host.plugin_dir / "benchfloor.sock"
+    socket.parent.mkdir(parents=True, exist_ok=True)
+    process = ground.host.popen(
+        [sys.executable, "-m", "bench.floor", str(socket), "--pairs", str(max(ground.pool, 32))],
+        env={"PYTHONPATH": str(_ROOT)},
+        stdin=subprocess.DEVNULL,
     )
+    space = IPv4Network("10.214.0.0/16")
+    return Contender("floor", "bench-floor", space, _remote("benchfloor"), process=process)
 
 
-def kurier(cloud: Cloud, folder: Path) -> Contender:
-    """Kurier, its daemon behind the stop-watch."""
-    host = cloud.hosts[0]
-    config = folder / "kurier.toml"
-    config.write_text(_kurier_config(cloud, host, folder))
-    log = (folder / "kurier.log").open("wb")
-    program = Path(sys.executable).with_name("kurier")
-    command = [str(program), "serve", "--config", str(config)]
-    process = host.popen(command, stdout=log, stderr=subprocess.STDOUT)
-    watch = Stopwatch(host.plugin_dir / "benchkurier.sock", str(folder / "kurierbehind.sock"))
-    watch.start()
-    return Contender(
-        "kurier",
-        "bench-kurier",
-        _create("benchkurier", "10.212.0.0/24", "bench-kurier"),
-        watch,
-        process,
-        settle_seconds=2.5,
-    )
+def kurier(ground: Ground) -> Contender:
+    """Kurier with ready ports; the same as `kurier_cold` where none are wanted or kept."""
+    if ground.pool and not HAS_POOLS:
+        print("kurier: this Kurier has no pools of ready ports", file=sys.stderr)
+    one = _kurier(ground, "benchkurier", {"enabled": ground.pool > 0, "host_max": _HOST_MAX})
+    one.options = pool_options(ground.pool)
+    return one
 
 
-def kuryr(cloud: Cloud, folder: Path) -> Contender:
-    """kuryr-libnetwork from PyPI in an environment of its own."""
-    host = cloud.hosts[0]
-    venv = _peer_environment(cloud.layout.settings.state / "bench" / "kuryr-libnetwork")
-    config = folder / "kuryr.conf"
-    with config.open("w") as file:
-        _peer_config(cloud, venv, folder).write(file)
-    log = (folder / "kuryr.log").open("wb")
-    ovs = {"OVS_RUNDIR": str(Path(host.ovsdb.removeprefix("unix:")).parent)}
-    process = host.popen(
-        [str(venv / "bin" / "kuryr-server"), "--config-file", str(config)],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env={**host.env, **ovs, "PATH": f"{venv / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"},
-    )
-    watch = Stopwatch(host.plugin_dir / "benchkuryr.sock", f"http://{_PEER_ADDRESS}")
-    watch.start()
-    create = _create("benchkuryr", "10.213.0.0/24", "bench-kuryr")
-    return Contender("kuryr-libnetwork", "bench-kuryr", create, watch, process)
+def kurier_cold(ground: Ground) -> Contender:
+    """Kurier with pools switched off: each start waits for Neutron to make its port."""
+    one = _kurier(ground, "benchcold", {"enabled": False})
+    one.name, one.network, one.space = "kurier-cold", "bench-cold", IPv4Network("10.215.0.0/16")
+    return one
 
 
-ALL: tuple[Callable[[Cloud, Path], Contender], ...] = (bridge, kurier, kuryr)
+def kuryr(ground: Ground) -> Contender:
+    """kuryr-libnetwork from PyPI."""
+    if ground.watched and ground.host.netns:
+        raise NotAvailable("kuryr-libnetwork: its stop-watch reaches it on the machine itself only")
+    space = IPv4Network("10.213.0.0/16")
+    one = Contender("kuryr-libnetwork", "bench-kuryr", space, _remote("benchkuryr"))
+    one.process = peer.serve(ground)
+    if ground.watched:
+        one.watch = _watch(ground, "benchkuryr", f"http://{peer.ADDRESS}")
+    else:
+        one.spec = _write_spec(ground, "benchkuryr", f"tcp://{peer.ADDRESS}")
+    return one
 
 
-def _create(driver: str, subnet: str, name: str) -> tuple[str, ...]:
-    gateway = subnet.replace(".0/24", ".1")
-    ranges = ("--subnet", subnet, "--gateway", gateway)
-    return ("-d", driver, "--ipam-driver", driver, *ranges, name)
+ALL: dict[str, Callable[[Ground], Contender]] = {
+    "none": no_network,
+    "default-bridge": default_bridge,
+    "bridge": bridge,
+    "floor": floor,
+    "kurier": kurier,
+    "kurier-cold": kurier_cold,
+    "kuryr-libnetwork": kuryr,
+}
 
 
-def _kurier_config(cloud: Cloud, host: Host, folder: Path) -> str:
-    return f"""
-[daemon]
-driver_name = "kurierbehind"
-plugin_dir = "{folder}"
-admin_socket = "{folder}/admin.sock"
-state_dir = "{folder}/state"
-[cloud]
-name = "{ADMIN_CLOUD}"
-[engine]
-docker_host = "{host.docker_host}"
-[datapath]
-ovsdb = "{host.ovsdb}"
-"""
+def contenders(ground: Ground, names: Iterable[str]) -> Iterator[Contender]:
+    """Those that can be had here, their daemons started; the others are left out with a word."""
+    for name in names:
+        try:
+            yield ALL[name](ground)
+        except NotAvailable as reason:
+            print(f"left out: {reason}", file=sys.stderr)
 
 
-def _peer_environment(venv: Path) -> Path:
-    if (venv / "bin" / "kuryr-server").exists():
-        return venv
-    venv.parent.mkdir(parents=True, exist_ok=True)
-    commands = (
-        ["/usr/bin/python3", "-m", "venv", str(venv)],
-        [str(venv / "bin" / "pip"), "install", "-q", f"kuryr-libnetwork=={PEER_VERSION}"],
-        [str(venv / "bin" / "pip"), "install", "-q", "setuptools<81"],
-    )
-    for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            raise NotAvailable(f"kuryr-libnetwork {PEER_VERSION} cannot be installed: {last}")
-    return venv
-
-
-def _peer_config(cloud: Cloud, venv: Path, folder: Path) -> configparser.ConfigParser:
-    region = openstack.config.loader.OpenStackConfig(config_files=[str(cloud.clouds_file)]).get_one(
-        cloud=ADMIN_CLOUD
-    )
-    auth = region.config["auth"]
-    config = configparser.ConfigParser()
-    config["DEFAULT"] = {
-        "bindir": str(venv / "libexec" / "kuryr"),
-        "capability_scope": "local",
-        "state_path": str(folder / "kuryr-state"),
-        "kuryr_uri": f"http://{_PEER_ADDRESS}",
-        "process_external_connectivity": "False",
-    }
-    config["binding"] = {
-        "link_iface": "eth0",
-        "driver": "kuryr.lib.binding.drivers.veth",
-        "default_driver": "kuryr.lib.binding.drivers.veth",
-    }
-    config["neutron"] = {
-        "auth_type": "password",
-        "auth_url": auth["auth_url"],
-        "username": auth["username"],
-        "password": auth["password"],
-        "project_name": auth["project_name"],
-        "project_domain_id": auth.get("project_domain_id", "default"),
-        "user_domain_id": auth.get("user_domain_id", "default"),
-        "region_name": region.get_region_name("network") or "RegionOne",
-        "endpoint_type": "public",
-    }
-    return config
+def pool_options(count: int) -> tuple[str, ...]:
+    """What a network needs so that Kurier keeps so many ready ports; none where it has no pools."""
+    if not HAS_POOLS or not count:
+        return ()
+    return ("-o", f"kurier.pool.min={count}", "-o", f"kurier.pool.max={count}")
 
 
 def work_folder() -> tempfile.TemporaryDirectory[str]:
     """Where the daemons' files of one run live."""
     return tempfile.TemporaryDirectory(prefix="kurier-bench-")
+
+
+def _kurier(ground: Ground, driver: str, pools: dict[str, object]) -> Contender:
+    folder = ground.folder / driver
+    if ground.watched:
+        daemon = KurierDaemon(ground.host, f"{driver}behind", folder, folder, pools)
+    else:
+        daemon = KurierDaemon(ground.host, driver, folder, ground.host.plugin_dir, pools)
+    process = daemon.start()
+    watch = _watch(ground, driver, str(daemon.socket)) if ground.watched else None
+    one = Contender("kurier", "bench-kurier", IPv4Network("10.212.0.0/16"), _remote(driver))
+    one.process, one.watch, one.kurier = process, watch, daemon
+    return one
+
+
+def _remote(driver: str) -> tuple[str, ...]:
+    return ("-d", driver, "--ipam-driver", driver)
+
+
+def _watch(ground: Ground, driver: str, upstream: str) -> Stopwatch:
+    watch = Stopwatch(ground.host.plugin_dir / f"{driver}.sock", upstream)
+    watch.start()
+    return watch
+
+
+def _write_spec(ground: Ground, driver: str, address: str) -> str:
+    path = f"/etc/docker/plugins/{driver}.spec"
+    script = 'mkdir -p "$(dirname "$1")" && echo "$2" >"$1"'
+    ground.host.run(["sh", "-c", script, "sh", path, address])
+    return path
