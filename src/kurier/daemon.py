@@ -45,7 +45,6 @@ from kurier.service.context import Context, Environment, ServiceSettings
 from kurier.service.driver import Driver
 
 LOG = logging.getLogger(__name__)
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST_PAUSE = 30.0
 _DRAIN = 1.0
 """Seconds that running calls have to end when the daemon is told to stop."""
@@ -88,7 +87,7 @@ class Daemon:
             self._clock,
             RandomNames(),
             self._environment,
-            service_settings(settings, _BOOT_ID.read_text().strip()),
+            service_settings(settings),
         )
         self._driver = Driver(context)
         registry = CollectorRegistry()
@@ -229,7 +228,7 @@ async def _until_answered(whom: str, ask: Callable[[], Awaitable[None]]) -> None
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:
+def service_settings(settings: Settings) -> ServiceSettings:
     """The settings that the use cases need."""
     network, datapath = settings.network, settings.datapath
     return ServiceSettings(
@@ -247,7 +246,6 @@ def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:
         reconcile_interval=settings.reconcile.interval,
         reconcile_grace=settings.reconcile.grace,
         backoff_max=settings.settle.backoff_max,
-        boot_id=boot_id,
     )
 
 

@@ -38,7 +38,6 @@ class ServiceSettings:
     reconcile_interval: float = 60.0
     reconcile_grace: float = 300.0
     backoff_max: float = 30.0
-    boot_id: str = ""
 
 
 class Environment:
