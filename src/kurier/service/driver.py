@@ -28,6 +28,7 @@ from kurier.service.requests import (
     PoolAsk,
 )
 from kurier.service.settlement import Settlement
+from kurier.service.titles import Titles
 
 
 class Driver:
@@ -44,7 +45,9 @@ class Driver:
         self.networks = Networks(context, self.outbox, self._pools, Assembly(context), recovery)
         self._addresses = Addresses(context, self.networks, self._ports)
         self._endpoints = Endpoints(context, self.outbox, self.networks, self._ports)
-        self.reconciler = Reconciler(context, self.outbox, self._ports)
+        self.reconciler = Reconciler(
+            context, self.outbox, self._ports, Titles(context, self.outbox)
+        )
 
     def start(self) -> None:
         """At start, before the first answer: schedules what the last stop cut off."""

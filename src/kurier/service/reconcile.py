@@ -18,6 +18,7 @@ from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
+from kurier.service.titles import Titles
 
 LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -40,11 +41,12 @@ class PassReport:
 class Reconciler:
     """Passes at an interval, or when asked."""
 
-    def __init__(self, context: Context, outbox: Outbox, ports: Ports) -> None:
+    def __init__(self, context: Context, outbox: Outbox, ports: Ports, titles: Titles) -> None:
         self._context = context
         self._ledger = context.ledger
         self._outbox = outbox
         self._ports = ports
+        self._titles = titles
         self._seen: dict[Suspect, datetime] = {}
         self._one = asyncio.Lock()
         self.last: PassReport | None = None
@@ -66,6 +68,7 @@ class Reconciler:
             decided = plan(snapshot, self._seen, grace)
             self._remember(snapshot, decided)
             self._carry_out(decided)
+            await self._titles.learn()
             self.last = _report(snapshot, decided, unknown)
             return self.last
 
