@@ -24,6 +24,8 @@ TRIO = {
         {"daemon.listen": "[::1]:9000"},
         {"daemon.listen": "localhost:9000"},
         {"daemon.request_timeout": "5", "datapath.wire_timeout": "4"},
+        {"reconcile.grace": "36"},
+        {"reconcile.grace": "0", "reconcile.short_grace": "true"},
     ],
 )
 def test_settings_that_agree(flags: dict[str, str]) -> None:
@@ -47,6 +49,12 @@ def test_settings_that_agree(flags: dict[str, str]) -> None:
             "below daemon.request_timeout, 8 s",
         ),
         ({"cloud.connect_timeout": "9"}, "cloud.connect_timeout", "cloud.read_timeout, 8 s"),
+        ({"reconcile.grace": "35.9"}, "reconcile.grace", "below 36 s"),
+        (
+            {"daemon.request_timeout": "9.9", "reconcile.grace": "39"},
+            "reconcile.grace",
+            "below 39.6 s, four times daemon.request_timeout",
+        ),
         (
             {"daemon.listen": "[::1]:9", "daemon.metrics_listen": "[::1]:9"},
             "daemon.metrics_listen",

@@ -82,8 +82,8 @@ async def test_a_container_that_went_meanwhile_is_none(api: Api, engine: DockerE
 
 
 async def test_every_network_is_listed(api: Api, engine: DockerEngine) -> None:
-    api.answers["/networks"] = b'[{"Id": "n1", "Driver": "bridge"}, {"Id": "n2"}]'
-    assert await engine.networks() == {"n1", "n2"}
+    api.answers["/networks"] = b'[{"Id": "n1", "Name": "blue", "Driver": "x"}, {"Id": "n2"}]'
+    assert await engine.networks() == {"n1": "blue", "n2": ""}
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"null", b"{}", LISTED[:-9], b'[{"Name": "x"}]', None])

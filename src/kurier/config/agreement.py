@@ -31,8 +31,23 @@ def _sentences(settings: Settings) -> Iterator[tuple[str, str]]:
             "cloud.connect_timeout",
             f"It must not be above cloud.read_timeout, {settings.cloud.read_timeout:g} s.",
         )
+    yield from _grace(settings)
     if daemon.metrics_listen and daemon.metrics_listen == daemon.listen:
         yield "daemon.metrics_listen", "It must not be the same address as daemon.listen."
+
+
+_CALLS_OF_A_START = 4
+"""RequestAddress for each family, CreateEndpoint and Join; afterwards the engine lists it."""
+
+
+def _grace(settings: Settings) -> Iterator[tuple[str, str]]:
+    reconcile, longest = settings.reconcile, _CALLS_OF_A_START * settings.daemon.request_timeout
+    if reconcile.grace < longest and not reconcile.short_grace:
+        yield (
+            "reconcile.grace",
+            f"It must not be below {longest:g} s, four times daemon.request_timeout, or a "
+            "container that starts slowly may lose its port.",
+        )
 
 
 def _tls(daemon: DaemonSettings) -> Iterator[tuple[str, str]]:

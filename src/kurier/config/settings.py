@@ -244,9 +244,15 @@ class ReconcileSettings:
     grace: float = option(
         300.0,
         "How old a port must be, and seen unused in two comparisons, before it is taken for a "
-        "leak and removed.",
+        "leak and removed. At least four times `daemon.request_timeout`: a start asks that often "
+        "before the engine lists the container.",
         unit="seconds",
         rule=rules.between(0.0, 86400.0),
+    )
+    short_grace: bool = option(
+        False,
+        "Lets `reconcile.grace` be shorter than a container's start may take. For tests alone: "
+        "a container that starts slowly may then lose its port.",
     )
 
 

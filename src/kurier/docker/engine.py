@@ -58,6 +58,7 @@ class _Inspected(msgspec.Struct):
 
 class _Network(msgspec.Struct):
     id: str = field(name="Id")
+    name: str = field(name="Name", default="")
 
 
 class DockerEngine:
@@ -95,11 +96,10 @@ class DockerEngine:
         listed = await self._get("/containers/json", list[_Listed], filters=_LIVING)
         return frozenset[EndpointId]().union(*(one.endpoints() for one in listed))
 
-    async def networks(self) -> frozenset[DockerNetworkId]:
-        """Every network, of whatever driver."""
-        return frozenset(
-            DockerNetworkId(one.id) for one in await self._get("/networks", list[_Network])
-        )
+    async def networks(self) -> dict[DockerNetworkId, str]:
+        """Every network, of whatever driver, with its name."""
+        listed = await self._get("/networks", list[_Network])
+        return {DockerNetworkId(one.id): one.name for one in listed}
 
     async def _get(self, path: str, kind: type[_Answer], **query: str) -> _Answer:
         found = await self._get_or_none(path, kind, **query)

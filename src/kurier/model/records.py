@@ -190,7 +190,6 @@ class LeaseRecord:
     sandbox: str = ""
     device: str = ""
     peer: str = ""
-    boot_id: str = ""
     exposed: tuple[Rule, ...] = ()
     groups: tuple[SecurityGroupId, ...] | None = None
     """The groups asked for, without Kurier's own group for exposed ports."""

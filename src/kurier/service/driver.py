@@ -33,6 +33,7 @@ from kurier.service.requests import (
 )
 from kurier.service.settlement import Settlement
 from kurier.service.stock import Stock
+from kurier.service.titles import Titles
 from kurier.service.traffic import Traffic
 from kurier.service.waiting_networks import NetworkKeeper
 
@@ -67,7 +68,9 @@ class Driver:
         )
         self._addresses = Addresses(context, self.outbox, self.networks, self._ports, self.keeper)
         self._endpoints = Endpoints(context, self.outbox, self.networks, self._ports, sandboxes)
-        self.reconciler = Reconciler(context, self.outbox, self._ports, self.stock, growth)
+        self.reconciler = Reconciler(
+            context, self.outbox, self._ports, self.stock, growth, Titles(context, self.outbox)
+        )
 
     def start(self) -> None:
         """At start, before the first answer: schedules what the last stop cut off."""

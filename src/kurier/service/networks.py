@@ -185,6 +185,8 @@ class Networks:
     def _bind(self, record: NetworkRecord, parts: tuple[Part, ...]) -> None:
         with self._ledger.transaction():
             self._ledger.put_network(record)
+            # The engine lists the network once it has our answer.
+            self._outbox.add(JobKind.NAME_NETWORK, record.id, delay=0.7)
             for part in parts:
                 if part.pool is not None:
                     subnet = next(one for one in record.subnets if one.cidr == part.cidr)

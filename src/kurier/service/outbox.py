@@ -47,6 +47,8 @@ class JobKind(StrEnum):
     """Remove a subnet pool that kuryr-libnetwork made for one network."""
     DROP_PLUG = "drop-plug"
     """Remove a device from the switch that no lease knows."""
+    NAME_NETWORK = "name-network"
+    """Learn from the engine what its user called a network; the reconciler asks again."""
     DROP_PORT = "drop-port"
     """Delete a port of this host's that no lease knows."""
 

@@ -81,7 +81,6 @@ class Ports:
             network.id,
             network.neutron_id,
             self._context.clock.now(),
-            boot_id=self._context.settings.boot_id,
         )
 
     async def make(

@@ -7,7 +7,7 @@ code named in its docstring. Deletes of what is gone succeed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -263,7 +263,8 @@ class Engine(Protocol):
     async def endpoints(self) -> frozenset[EndpointId]:
         """Every endpoint of every running container; an error where the answer is not whole."""
 
-    async def networks(self) -> frozenset[DockerNetworkId]: ...
+    async def networks(self) -> Mapping[DockerNetworkId, str]:
+        """Every network, of whatever driver, with the name its user gave it."""
 
 
 class Clock(Protocol):

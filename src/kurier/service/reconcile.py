@@ -22,6 +22,7 @@ from kurier.service.growth import Growth
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
 from kurier.service.stock import Stock
+from kurier.service.titles import Titles
 
 LOG = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -45,7 +46,13 @@ class Reconciler:
     """Passes at an interval, or when asked."""
 
     def __init__(
-        self, context: Context, outbox: Outbox, ports: Ports, stock: Stock, growth: Growth
+        self,
+        context: Context,
+        outbox: Outbox,
+        ports: Ports,
+        stock: Stock,
+        growth: Growth,
+        titles: Titles,
     ) -> None:
         self._context = context
         self._ledger = context.ledger
@@ -53,6 +60,7 @@ class Reconciler:
         self._ports = ports
         self._stock = stock
         self._growth = growth
+        self._titles = titles
         self._seen: dict[Suspect, datetime] = {}
         self._one = asyncio.Lock()
         self.last: PassReport | None = None
@@ -74,6 +82,7 @@ class Reconciler:
             decided = plan(snapshot, self._seen, grace)
             self._remember(snapshot, decided)
             self._carry_out(decided)
+            await self._titles.learn()
             self.last = _report(snapshot, decided, unknown)
             return self.last
 

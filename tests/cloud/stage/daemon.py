@@ -52,6 +52,8 @@ class Daemon:
             "datapath": {"ovsdb": self.machine.ovsdb},
             # Tests of everything else look at what one container costs and leaves.
             "pool": {"enabled": False},
+            # Tests judge leftovers at once; no container of theirs takes minutes to start.
+            "reconcile": {"short_grace": True},
         }
 
     @property
