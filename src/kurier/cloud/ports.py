@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kurier.cloud.calls import Call
 from kurier.cloud.extensions import Extensions
 from kurier.cloud.networks import filters
-from kurier.cloud.reading import value, whole_list
+from kurier.cloud.reading import not_understood, several, value, whole_list
 from kurier.cloud.tagging import Tagging, delete
 from kurier.cloud.transport import Transport
-from kurier.cloud.undo import undone
+from kurier.cloud.undo import suppressed, undone
 from kurier.cloud.wire import WirePort
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import PortId
@@ -25,6 +26,10 @@ from kurier.model.neutron import (
     PortSpec,
 )
 
+PORTS_AT_ONCE = 8
+"""Ports that one call may make within the usual time: Neutron takes some 0.6 s for each."""
+_UNANSWERED = {Code.CLOUD_AWAY, Code.CREDENTIALS}
+"""After these nobody is there to be asked what was made."""
 _CONTAINER_OWNERS = {"compute:kuryr", "compute:kurier"}
 
 
@@ -52,29 +57,80 @@ class Ports:
 
     def create(self, spec: PortSpec) -> Port:
         """A new port with its tags, or none at all."""
-        tags_in_body = self._takes_tags and bool(spec.tags)
+        (port,) = self.create_all((spec,))
+        return port
+
+    def create_all(self, specs: Sequence[PortSpec]) -> list[Port]:
+        """New ports with their tags by one write, in the specs' order, or none at all."""
+        if not specs:
+            return []
+        tags_in_body = self._takes_tags and any(spec.tags for spec in specs)
         try:
-            port = self._post(spec, tags_in_body)
+            ports = self._post(specs, tags_in_body)
         except KurierError as error:
             if not tags_in_body or not _refuses_tags(error):
                 raise
             self._takes_tags = tags_in_body = False
-            port = self._post(spec, tags_in_body)
-        if not spec.tags or tags_in_body:
+            ports = self._post(specs, tags_in_body)
+        if tags_in_body:
+            return ports
+        with undone(lambda: self._delete_all(ports)):
+            return [self._tagged(port, spec) for port, spec in zip(ports, specs, strict=True)]
+
+    def _tagged(self, port: Port, spec: PortSpec) -> Port:
+        if not spec.tags:
             return port
-        with undone(lambda: self.delete(port.id)):
-            self._tagging.set_first(Kind.PORT, port.id, spec.tags)
+        self._tagging.replace(Kind.PORT, port.id, spec.tags)
         return replace(port, tags=frozenset(spec.tags))
 
-    def _post(self, spec: PortSpec, tags_in_body: bool) -> Port:
+    def _post(self, specs: Sequence[PortSpec], tags_in_body: bool) -> list[Port]:
+        if len(specs) > 1:
+            return self._post_bulk(specs, tags_in_body)
+        (spec,) = specs
         call = Call(
             "POST",
             "/ports",
             f"create port {spec.name} on network {spec.network_id}",
-            facts=_facts(spec),
+            facts=_facts(specs),
             body={"port": port_body(spec, tags_in_body)},
         )
-        return value(call, self._transport.send(call), "port", WirePort)
+        return [value(call, self._transport.send(call), "port", WirePort)]
+
+    def _post_bulk(self, specs: Sequence[PortSpec], tags_in_body: bool) -> list[Port]:
+        networks = sorted({spec.network_id for spec in specs})
+        call = Call(
+            "POST",
+            "/ports",
+            f"create {len(specs)} ports on network {', '.join(networks)}",
+            facts=_facts(specs),
+            body={"ports": [port_body(spec, tags_in_body) for spec in specs]},
+            patience=max(1.0, len(specs) / PORTS_AT_ONCE),
+        )
+        try:
+            return _in_order(call, specs, self._transport.send(call))
+        except KurierError as error:
+            # Neutron makes all or none, but not where a plugin without bulk writes is below it.
+            if error.code not in _UNANSWERED and not _refuses_tags(error):
+                self._clear(specs)
+            raise
+
+    def _clear(self, specs: Sequence[PortSpec]) -> None:
+        """Deletes what carries the specs' device ids; a failure is only logged."""
+        which = PortFilter(device_ids=tuple(spec.device_id for spec in specs))
+        with suppressed("what a refused bulk left"):
+            self._delete_all(self.find(which))
+
+    def _delete_all(self, ports: Sequence[Port]) -> None:
+        failure: KurierError | None = None
+        for port in ports:
+            try:
+                self.delete(port.id)
+            except KurierError as error:
+                if error.code in _UNANSWERED:
+                    raise
+                failure = error  # the others go all the same
+        if failure is not None:
+            raise failure
 
     def update(self, port_id: PortId, change: PortChange) -> Port:
         """The port as changed; an empty change only reads it."""
@@ -131,6 +187,7 @@ def port_filters(which: PortFilter) -> tuple[tuple[str, str], ...]:
         name=which.name,
         tags=which.tags,
     )
+    params = (*params, *(("device_id", device_id) for device_id in which.device_ids))
     if which.subnet_id is not None:
         params = (*params, ("fixed_ips", f"subnet_id={which.subnet_id}"))
     if which.address is not None:
@@ -191,8 +248,19 @@ def _list(given: tuple[str, ...] | None) -> list[str] | None:
     return None if given is None else list(given)
 
 
-def _facts(spec: PortSpec) -> dict[str, str]:
-    return {"network": spec.network_id} | _wanted(spec.fixed_ips, spec.mac)
+def _in_order(call: Call, specs: Sequence[PortSpec], body: bytes) -> list[Port]:
+    made = {port.device_id: port for port in several(call, body, "ports", WirePort)}
+    try:
+        return [made[spec.device_id] for spec in specs]
+    except KeyError as error:
+        raise not_understood(call, ValueError(f"it lacks the port of {error}")) from error
+
+
+def _facts(specs: Sequence[PortSpec]) -> dict[str, str]:
+    fixed_ips = tuple(request for spec in specs for request in spec.fixed_ips)
+    networks = sorted({spec.network_id for spec in specs})
+    mac = specs[0].mac if len(specs) == 1 else None
+    return {"network": ", ".join(networks)} | _wanted(fixed_ips, mac)
 
 
 def _wanted(fixed_ips: tuple[FixedIpRequest, ...] | None, mac: str | None) -> dict[str, str]:

@@ -224,6 +224,8 @@ class PortFilter:
     tags: tuple[str, ...] = ()
     subnet_id: SubnetId | None = None
     address: IPAddress | None = None
+    device_ids: tuple[str, ...] = ()
+    """Any of these; empty asks for none in particular. Some hundred at most: they go into a URL."""
 
 
 @dataclass(frozen=True, slots=True)

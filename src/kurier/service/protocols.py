@@ -118,10 +118,21 @@ class Cloud(Protocol):
         Where the tags fail after the create, the port is deleted again before the error leaves.
         """
 
+    async def create_ports(self, specs: Sequence[PortSpec]) -> list[Port]:
+        """Many ports by one write, in the order of the specs, or none; tags as `create_port`.
+
+        Each spec's `device_id` must be its own. It may take as many times a call's usual limit as
+        there are eights of ports. Errors as `create_port`; after CLOUD_AWAY it is not known what
+        was made, and `PortFilter.device_ids` finds it.
+        """
+
     async def update_port(self, port_id: PortId, change: PortChange) -> Port:
         """NOT_FOUND, ADDRESS_IN_USE, ADDRESS_INVALID."""
 
     async def delete_port(self, port_id: PortId) -> None: ...
+
+    async def replace_port_tags(self, port_id: PortId, tags: Sequence[str]) -> None:
+        """The whole set, whatever it was; only where nobody else tags the port. NOT_FOUND."""
 
     async def add_tag(self, kind: Kind, resource_id: str, tag: str) -> None:
         """NOT_FOUND. Adding a tag that is there succeeds."""
