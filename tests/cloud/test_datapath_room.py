@@ -49,6 +49,8 @@ OTHER = replace(
     peer="ktip2",
 )
 
+THIRD = replace(OTHER, port_id=PortId("third"), device="ktap3", peer="ktip3")
+
 
 @pytest.fixture(scope="module")
 def shared_switch() -> Iterator[Switch]:
@@ -62,7 +64,7 @@ def switch(shared_switch: Switch) -> Iterator[Switch]:
     yield shared_switch
     for port in shared_switch.ports():
         shared_switch.vsctl("del-port", port)
-    for device in ("ktap1", "ktap2", "ktip1", "ktip2"):
+    for device in ("ktap1", "ktap2", "ktip1", "ktip2", "ktap3"):
         if device in devices():
             run("ip", "link", "del", device)
     shared_switch.vsctl("clear", "Open_vSwitch", ".", "external_ids")
@@ -374,6 +376,76 @@ async def test_a_device_that_is_no_veth_stays(datapath: OpenVSwitchDatapath) -> 
     assert "ktap1" in devices()
 
 
+# ── many at once ──
+
+
+def _transactions(switch: Switch) -> int:
+    """Transactions that wrote to the database's file so far: two lines each, a head and a body."""
+    return (switch.folder / "conf.db").read_bytes().count(b"OVSDB JSON ")
+
+
+async def test_many_are_plugged_by_one_transaction(
+    switch: Switch, datapath: OpenVSwitchDatapath
+) -> None:
+    await datapath.plug(PLUG)  # one stands already
+    switch.stop_daemon()  # which would write too
+    try:
+        before = _transactions(switch)
+        await datapath.plug_all([PLUG, OTHER, THIRD])
+        assert _transactions(switch) == before + 1
+        await datapath.plug_all([PLUG, OTHER, THIRD])
+        await datapath.plug_all([])
+        assert _transactions(switch) == before + 1
+    finally:
+        switch.start_daemon()
+    assert switch.ports() == ["ktap1", "ktap2", "ktap3"]
+    for plug in (PLUG, OTHER, THIRD):
+        ids = switch.column("Interface", plug.device, "external_ids")
+        assert isinstance(ids, dict)
+        assert ids["iface-id"] == plug.port_id
+        assert link(plug.device).items() >= {"mtu": 1442, "up": True}.items()
+        assert link(plug.peer).items() >= {"mtu": 1442, "up": False, "mac": plug.mac}.items()
+        assert tx_checksum(plug.peer) is False
+        await datapath.unplug(plug.device)
+
+
+async def test_many_with_one_refused_are_none(
+    switch: Switch, datapath: OpenVSwitchDatapath
+) -> None:
+    switch.vsctl("--no-wait", "add-port", BRIDGE, "ktap3")
+    await refused(Code.SWITCH_ERROR, datapath.plug_all([PLUG, OTHER, THIRD]))
+    assert switch.ports() == ["ktap3"]
+    assert not devices() & {"ktap1", "ktip1", "ktap2", "ktip2", "ktip3"}
+
+
+async def test_many_with_one_that_the_kernel_refuses_are_none(
+    switch: Switch, datapath: OpenVSwitchDatapath
+) -> None:
+    run("ip", "link", "add", "ktip2", "type", "bridge")
+    await refused(Code.SWITCH_ERROR, datapath.plug_all([PLUG, OTHER]))
+    assert switch.ports() == []
+    assert devices() & {"ktap1", "ktip1", "ktap2", "ktip2"} == {"ktip2"}
+
+
+async def test_many_that_overlap_do_not_wait_for_each_other(
+    switch: Switch, datapath: OpenVSwitchDatapath
+) -> None:
+    many = [replace(PLUG, device=f"kta{n}", peer=f"kti{n}") for n in range(12)]
+    await asyncio.gather(datapath.plug_all(many), datapath.plug_all(many[::-1]))
+    assert switch.ports() == sorted(plug.device for plug in many)
+    await asyncio.gather(*(datapath.unplug(plug.device) for plug in many))
+    assert not {device for device in devices() if device.startswith(("kta", "kti"))}
+
+
+async def test_an_end_waits_until_it_moves_away(datapath: OpenVSwitchDatapath) -> None:
+    assert datapath.end_waits("ktip1") is False
+    await datapath.plug(PLUG)
+    assert datapath.end_waits("ktip1") is True
+    with sandboxes("kt-a"):
+        move("ktip1", "kt-a", "10.99.7.1/24")
+        assert datapath.end_waits("ktip1") is False
+
+
 # ── waiting for the switch's word ──
 
 
@@ -441,11 +513,10 @@ async def test_a_wait_outlives_a_restart_of_the_database(switch: Switch) -> None
 async def test_marked_ports_are_listed_with_what_is_left_of_them(
     switch: Switch, datapath: OpenVSwitchDatapath
 ) -> None:
-    third = replace(OTHER, device="ktap3", peer="ktip3")
     with sandboxes("kt-a"):
         await datapath.plug(PLUG)
         await datapath.plug(OTHER)
-        await datapath.plug(third)
+        await datapath.plug(THIRD)
         move("ktip2", "kt-a", "10.99.7.2/24")
         switch.vsctl("set", "Port", "ktap2", "tag=3")
         run("ip", "link", "del", "ktap3")
@@ -454,7 +525,7 @@ async def test_marked_ports_are_listed_with_what_is_left_of_them(
     assert found == {
         "ktap1": Plugged(PLUG.lease_id, PLUG.port_id, "ktap1", True, True, False),
         "ktap2": Plugged(OTHER.lease_id, OTHER.port_id, "ktap2", True, False, True),
-        "ktap3": Plugged(OTHER.lease_id, OTHER.port_id, "ktap3", False, False, False),
+        "ktap3": Plugged(THIRD.lease_id, THIRD.port_id, "ktap3", False, False, False),
     }
 
 

@@ -6,6 +6,7 @@ A command may run more than once: after a lost connection it is built anew on a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ovsdbapp.backend.ovs_idl import idlutils
@@ -16,17 +17,17 @@ from kurier.datapath.tables import DEAD_VLAN, LEASE_MARK, Tables, external_ids
 from kurier.model.wiring import Plug
 
 
-class AddPort(BaseCommand):  # type: ignore[misc]
-    """Adds a plug's port to the bridge; SWITCH_ERROR where the bridge is missing or the name taken.
+class AddPorts(BaseCommand):  # type: ignore[misc]
+    """Adds plugs' ports to the bridge; SWITCH_ERROR where the bridge is missing or a name taken.
 
-    With `isolated` the port starts in the agent's dead VLAN: without a tag it would be a trunk of
+    With `isolated` a port starts in the agent's dead VLAN: without a tag it would be a trunk of
     all local VLANs until the agent gives it its own.
     """
 
-    def __init__(self, api: Any, bridge: str, plug: Plug, isolated: bool) -> None:
+    def __init__(self, api: Any, bridge: str, plugs: Sequence[Plug], isolated: bool) -> None:
         super().__init__(api)
         self.bridge = bridge
-        self.plug = plug
+        self.plugs = plugs
         self.isolated = isolated
 
     def run_idl(self, txn: Any) -> None:
@@ -34,16 +35,19 @@ class AddPort(BaseCommand):  # type: ignore[misc]
         bridge = _row(self.api, "Bridge", self.bridge)
         if bridge is None:
             raise no_bridge(self.bridge, tables.bridges())
-        standing = tables.port(self.plug.device)
-        if standing is not None:
-            if not standing.serves(self.plug):
-                raise name_taken(self.plug.device)
-            return
+        for plug in self.plugs:
+            standing = tables.port(plug.device)
+            if standing is None:
+                self._add(txn, bridge, plug)
+            elif not standing.serves(plug):
+                raise name_taken(plug.device)
+
+    def _add(self, txn: Any, bridge: Any, plug: Plug) -> None:
         interface = txn.insert(self.api.tables["Interface"])
-        interface.name = self.plug.device
-        interface.external_ids = external_ids(self.plug)
+        interface.name = plug.device
+        interface.external_ids = external_ids(plug)
         port = txn.insert(self.api.tables["Port"])
-        port.name = self.plug.device
+        port.name = plug.device
         port.interfaces = [interface]
         if self.isolated:
             port.tag = DEAD_VLAN

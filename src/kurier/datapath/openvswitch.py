@@ -7,13 +7,13 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 from kurier.datapath import links
-from kurier.datapath.commands import AddPort, AskServer, RemovePort
+from kurier.datapath.commands import AddPorts, AskServer, RemovePort
 from kurier.datapath.deadline import Deadline
 from kurier.datapath.failures import name_taken, no_bridge, switch_busy, switch_error
 from kurier.datapath.ovsdb import Database
@@ -64,7 +64,11 @@ class OpenVSwitchDatapath:
 
     async def plug(self, plug: Plug) -> None:
         """Makes the veth pair and plugs it, or leaves nothing behind. Repeating it is harmless."""
-        await self._call(lambda deadline: self._plug(plug, deadline))
+        await self.plug_all((plug,))
+
+    async def plug_all(self, plugs: Sequence[Plug]) -> None:
+        """As `plug`, all or none of them; the switch is told of all by one transaction."""
+        await self._call(lambda deadline: self._plug_all(plugs, deadline))
 
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""
@@ -87,6 +91,15 @@ class OpenVSwitchDatapath:
     async def device_present(self, device: str) -> bool:
         """Whether the kernel has this link in the host's namespace."""
         return await self._call(lambda _: links.present(device))
+
+    def end_waits(self, peer: str) -> bool:
+        """Whether the sandbox's end is in the host's namespace: one system call, for any thread."""
+        try:
+            return links.present(peer)
+        except OSError as error:
+            raise switch_error(
+                f"The kernel does not say whether {peer} is there: {error}"
+            ) from error
 
     async def plugged(self) -> list[Plugged]:
         """Every port of the switch that carries Kurier's mark, as the server has it now."""
@@ -117,27 +130,23 @@ class OpenVSwitchDatapath:
             wired_by=wired_by(self._wired_by, host_ids),
         )
 
-    def _plug(self, plug: Plug, deadline: Deadline) -> None:
-        with self._turn(plug.device, deadline):
+    def _plug_all(self, plugs: Sequence[Plug], deadline: Deadline) -> None:
+        with self._turns_of({plug.device for plug in plugs}, deadline):
             with self._database.reading(deadline) as tables:
                 userspace = self._userspace(tables)
-                standing = tables.port(plug.device)
+                standing = [(plug, tables.port(plug.device)) for plug in plugs]
                 isolated = wired_by(self._wired_by, tables.host_ids()) is WiredBy.AGENT
-            if self._stands(plug, standing, deadline):
+            missing = [plug for plug, port in standing if not self._stands(plug, port, deadline)]
+            if not missing:
                 return
-            if links.present(plug.device):
-                links.complete(plug, userspace=userspace)
-            else:
-                links.create(plug, userspace=userspace)
-            try:
+            with ExitStack() as undo:
+                for plug in missing:
+                    _have_pair(plug, userspace=userspace)
+                    undo.callback(_take_back, plug)
                 self._database.commit(
-                    lambda api: AddPort(api, self._bridge, plug, isolated), deadline
+                    lambda api: AddPorts(api, self._bridge, missing, isolated), deadline
                 )
-            except BaseException:
-                # A pair whose other end is in a sandbox serves somebody: it was not made here.
-                if links.present(plug.peer):
-                    links.delete(plug.device)
-                raise
+                undo.pop_all()
 
     def _stands(self, plug: Plug, standing: SwitchPort | None, deadline: Deadline) -> bool:
         """Whether the port is plugged already; clears a row whose device is gone.
@@ -155,7 +164,7 @@ class OpenVSwitchDatapath:
         return False
 
     def _unplug(self, device: str, deadline: Deadline) -> None:
-        with self._turn(device, deadline):
+        with self._turns_of({device}, deadline):
             self._database.commit(lambda api: RemovePort(api, device), deadline)
             links.delete(device)
 
@@ -192,15 +201,17 @@ class OpenVSwitchDatapath:
         return kind == "netdev"
 
     @contextmanager
-    def _turn(self, device: str, deadline: Deadline) -> Iterator[None]:
-        """One at a time per device: a repeated call waits for the first one to end."""
-        turn = self._turns[hash(device) % _TURNS]
-        if not turn.acquire(timeout=deadline.left()):
-            raise switch_busy(self._remote)
-        try:
+    def _turns_of(self, devices: Set[str], deadline: Deadline) -> Iterator[None]:
+        """One at a time per device: a repeated call waits for the first one to end.
+
+        Who takes several takes them in one order, so that no two wait for each other.
+        """
+        with ExitStack() as taken:
+            for place in sorted({hash(device) % _TURNS for device in devices}):
+                if not self._turns[place].acquire(timeout=deadline.left()):
+                    raise switch_busy(self._remote)
+                taken.callback(self._turns[place].release)
             yield
-        finally:
-            turn.release()
 
     # ── the way into a worker's thread ──
 
@@ -217,6 +228,19 @@ class OpenVSwitchDatapath:
             raise
         except Exception as error:
             raise switch_error(f"The host's wiring failed: {error!r}") from error
+
+
+def _have_pair(plug: Plug, *, userspace: bool) -> None:
+    if links.present(plug.device):
+        links.complete(plug, userspace=userspace)
+    else:
+        links.create(plug, userspace=userspace)
+
+
+def _take_back(plug: Plug) -> None:
+    # A pair whose other end is in a sandbox serves somebody: it was not made here.
+    if links.present(plug.peer):
+        links.delete(plug.device)
 
 
 def _as_plugged(lease_id: LeaseId, port: SwitchPort, by: WiredBy) -> Plugged:

@@ -172,6 +172,12 @@ class Datapath(Protocol):
     async def plug(self, plug: Plug) -> None:
         """Makes the veth pair and plugs it, or leaves nothing behind. Repeating it is harmless."""
 
+    async def plug_all(self, plugs: Sequence[Plug]) -> None:
+        """As `plug` for many, all or none, the switch being told by one transaction."""
+
+    def end_waits(self, peer: str) -> bool:
+        """Whether the sandbox's end is in the host's namespace. One system call, never a wait."""
+
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""
 
