@@ -20,7 +20,7 @@ from pyroute2.ethtool.ioctl import IoctlEthtool
 from kurier.datapath import OpenVSwitchDatapath
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import LeaseId, PortId
-from kurier.model.wiring import Plug, Plugged, SwitchFacts, WiredBy
+from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
 from tests.cloud.datapath_switch import (
     BRIDGE,
     Switch,
@@ -444,6 +444,98 @@ async def test_an_end_waits_until_it_moves_away(datapath: OpenVSwitchDatapath) -
     with sandboxes("kt-a"):
         move("ktip1", "kt-a", "10.99.7.1/24")
         assert datapath.end_waits("ktip1") is False
+
+
+# ── back from a sandbox ──
+
+
+def whole_link(device: str) -> dict[str, object]:
+    """All that the kernel says of a device; but a queue is only chosen at the first rise."""
+    (found,) = json.loads(run("ip", "-json", "-details", "address", "show", device))
+    del found["qdisc"]
+    return dict(found)
+
+
+def settings(device: str) -> dict[str, str]:
+    """The device's own sysctls."""
+    return {
+        f"{family}/{file.name}": file.read_text()
+        for family in ("ipv4", "ipv6")
+        for file in sorted(Path(f"/proc/sys/net/{family}/conf/{device}").iterdir())
+        if file.name != "stable_secret"
+    }
+
+
+async def test_an_end_that_comes_back_is_as_new(datapath: OpenVSwitchDatapath) -> None:
+    await datapath.plug(PLUG)
+    made, sysctls = whole_link("ktip1"), settings("ktip1")
+    with sandboxes("kt-a"):
+        move("ktip1", "kt-a", "10.99.7.1/24")
+        inside = ("ip", "-n", "kt-a", "link", "set", "ktip1")
+        run(*inside, "promisc", "on", "allmulticast", "on", "arp", "off", "multicast", "off")
+        run(*inside, "mtu", "1300", "address", "fa:16:3e:00:00:77", "txqueuelen", "7", "alias", "x")
+        run("ip", "-n", "kt-a", "link", "property", "add", "dev", "ktip1", "altname", "kt-other")
+        run("ip", "netns", "exec", "kt-a", "ethtool", "-K", "ktip1", "tx", "on")
+        run(*inside, "netns", str(os.getpid()))
+    run("ip", "link", "set", "ktip1", "name", "kt-old")
+    # …and a host that is quick to configure what it sees:
+    run("ip", "link", "set", "kt-old", "up")
+    for address in ("10.99.7.1/24", "10.99.8.1/24", "10.99.7.2/24", "fd99::1/64"):
+        run("ip", "address", "add", address, "dev", "kt-old")
+    run("ip", "route", "add", "10.99.9.0/24", "dev", "kt-old")
+    run("ip", "-6", "route", "add", "fd98::/64", "dev", "kt-old")
+
+    assert await datapath.reset(PLUG) is End.WAITING
+
+    assert whole_link("ktip1") == made
+    assert settings("ktip1") == sysctls
+    assert tx_checksum("ktip1") is False
+    assert "ktip1" not in run("ip", "route", "show", "table", "all")
+    assert "ktip1" not in run("ip", "-6", "route", "show", "table", "all")
+    with sandboxes("kt-a", "kt-b"):
+        await datapath.plug(OTHER)
+        move("ktip1", "kt-a", "10.99.7.1/24")
+        move("ktip2", "kt-b", "10.99.7.2/24")
+        for plug in (PLUG, OTHER):
+            # What the agent would do, which is not here.
+            run("ovs-vsctl", f"--db={datapath._remote}", "clear", "Port", plug.device, "tag")
+        talk_tcp("kt-a", "kt-b", "10.99.7.1")
+
+
+async def test_an_end_that_never_left_is_reset_too(datapath: OpenVSwitchDatapath) -> None:
+    await datapath.plug(PLUG)
+    made, sysctls = whole_link("ktip1"), settings("ktip1")
+    assert await datapath.reset(PLUG) is End.WAITING
+    assert await datapath.reset(PLUG) is End.WAITING
+    assert (whole_link("ktip1"), settings("ktip1")) == (made, sysctls)
+
+
+async def test_an_end_in_a_sandbox_is_left_alone(datapath: OpenVSwitchDatapath) -> None:
+    await datapath.plug(PLUG)
+    with sandboxes("kt-a"):
+        move("ktip1", "kt-a", "10.99.7.1/24")
+        assert await datapath.reset(PLUG) is End.AWAY
+        assert "10.99.7.1/24" in run("ip", "-n", "kt-a", "address", "show", "dev", "ktip1")
+
+
+async def test_an_end_that_went_with_its_sandbox_is_gone(datapath: OpenVSwitchDatapath) -> None:
+    assert await datapath.reset(PLUG) is End.GONE
+    await datapath.plug(PLUG)
+    run("ip", "link", "del", "ktip1")
+    assert await datapath.reset(PLUG) is End.GONE
+
+
+async def test_an_end_whose_name_is_taken_is_refused(datapath: OpenVSwitchDatapath) -> None:
+    await datapath.plug(PLUG)
+    run("ip", "link", "set", "ktip1", "name", "kt-old")
+    run("ip", "link", "add", "ktip1", "type", "bridge")
+    assert "ktip1" in await refused(Code.SWITCH_ERROR, datapath.reset(PLUG))
+    assert "kt-old" in devices()
+
+
+async def test_another_kind_of_device_is_not_reset(datapath: OpenVSwitchDatapath) -> None:
+    run("ip", "link", "add", "ktap1", "type", "bridge")
+    await refused(Code.SWITCH_ERROR, datapath.reset(PLUG))
 
 
 # ── waiting for the switch's word ──

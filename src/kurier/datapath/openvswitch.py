@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
-from kurier.datapath import links
+from kurier.datapath import ends, links
 from kurier.datapath.commands import AddPorts, AskServer, RemovePort
 from kurier.datapath.deadline import Deadline
 from kurier.datapath.failures import name_taken, no_bridge, switch_busy, switch_error
@@ -21,7 +21,7 @@ from kurier.datapath.tables import SwitchPort, Tables, wired_by
 from kurier.datapath.waiters import Waiters
 from kurier.model.errors import KurierError
 from kurier.model.ids import LeaseId
-from kurier.model.wiring import Plug, Plugged, SwitchFacts, WiredBy
+from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
 
 _WORKERS = 4
 _TURNS = 64
@@ -101,6 +101,13 @@ class OpenVSwitchDatapath:
                 f"The kernel does not say whether {peer} is there: {error}"
             ) from error
 
+    async def reset(self, plug: Plug) -> End:
+        """Makes a sandbox's end that is back as `plug` made it, whatever its name is now.
+
+        It leaves an end that is AWAY, and a pair that is GONE, as they are.
+        """
+        return await self._call(lambda deadline: self._reset(plug, deadline))
+
     async def plugged(self) -> list[Plugged]:
         """Every port of the switch that carries Kurier's mark, as the server has it now."""
         return await self._call(self._plugged)
@@ -147,6 +154,12 @@ class OpenVSwitchDatapath:
                     lambda api: AddPorts(api, self._bridge, missing, isolated), deadline
                 )
                 undo.pop_all()
+
+    def _reset(self, plug: Plug, deadline: Deadline) -> End:
+        with self._turns_of({plug.device}, deadline):
+            with self._database.reading(deadline) as tables:
+                userspace = self._userspace(tables)
+            return ends.reset(plug, userspace=userspace)
 
     def _stands(self, plug: Plug, standing: SwitchPort | None, deadline: Deadline) -> bool:
         """Whether the port is plugged already; clears a row whose device is gone.

@@ -45,6 +45,17 @@ class Plug:
     """What `external_ids:vm-uuid` shall say, as Nova sets it: the endpoint's id."""
 
 
+class End(StrEnum):
+    """Where the sandbox's end of a pair is."""
+
+    WAITING = "waiting"
+    """In the host's network namespace."""
+    AWAY = "away"
+    """In another namespace: somebody holds it."""
+    GONE = "gone"
+    """Nowhere: the pair does not exist any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plugged:
     """A port found in the switch that carries Kurier's mark."""

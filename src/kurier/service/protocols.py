@@ -43,7 +43,7 @@ from kurier.model.neutron import (
     SubnetSpec,
 )
 from kurier.model.records import Job, LeaseRecord, NetworkRecord, PoolRecord
-from kurier.model.wiring import Plug, Plugged, SwitchFacts
+from kurier.model.wiring import End, Plug, Plugged, SwitchFacts
 
 
 class Cloud(Protocol):
@@ -177,6 +177,13 @@ class Datapath(Protocol):
 
     def end_waits(self, peer: str) -> bool:
         """Whether the sandbox's end is in the host's namespace. One system call, never a wait."""
+
+    async def reset(self, plug: Plug) -> End:
+        """Makes a sandbox's end that is back (WAITING) exactly as `plug` made it.
+
+        Down, its own name, MAC and MTU, no address, route or setting of a sandbox. One that is
+        AWAY, and a pair that is GONE, are left as they are.
+        """
 
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""
