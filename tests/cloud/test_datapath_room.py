@@ -20,7 +20,7 @@ from pyroute2.ethtool.ioctl import IoctlEthtool
 from kurier.datapath import OpenVSwitchDatapath
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import LeaseId, PortId
-from kurier.model.wiring import Plug, Plugged, SwitchFacts, WiredBy
+from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
 from tests.cloud.datapath_switch import (
     BRIDGE,
     Switch,
@@ -49,6 +49,8 @@ OTHER = replace(
     peer="ktip2",
 )
 
+THIRD = replace(OTHER, port_id=PortId("third"), device="ktap3", peer="ktip3")
+
 
 @pytest.fixture(scope="module")
 def shared_switch() -> Iterator[Switch]:
@@ -62,7 +64,7 @@ def switch(shared_switch: Switch) -> Iterator[Switch]:
     yield shared_switch
     for port in shared_switch.ports():
         shared_switch.vsctl("del-port", port)
-    for device in ("ktap1", "ktap2", "ktip1", "ktip2"):
+    for device in ("ktap1", "ktap2", "ktip1", "ktip2", "ktap3"):
         if device in devices():
             run("ip", "link", "del", device)
     shared_switch.vsctl("clear", "Open_vSwitch", ".", "external_ids")
@@ -374,6 +376,168 @@ async def test_a_device_that_is_no_veth_stays(datapath: OpenVSwitchDatapath) -> 
     assert "ktap1" in devices()
 
 
+# ── many at once ──
+
+
+def _transactions(switch: Switch) -> int:
+    """Transactions that wrote to the database's file so far: two lines each, a head and a body."""
+    return (switch.folder / "conf.db").read_bytes().count(b"OVSDB JSON ")
+
+
+async def test_many_are_plugged_by_one_transaction(
+    switch: Switch, datapath: OpenVSwitchDatapath
+) -> None:
+    await datapath.plug(PLUG)  # one stands already
+    switch.stop_daemon()  # which would write too
+    try:
+        before = _transactions(switch)
+        await datapath.plug_all([PLUG, OTHER, THIRD])
+        assert _transactions(switch) == before + 1
+        await datapath.plug_all([PLUG, OTHER, THIRD])
+        await datapath.plug_all([])
+        assert _transactions(switch) == before + 1
+    finally:
+        switch.start_daemon()
+    assert switch.ports() == ["ktap1", "ktap2", "ktap3"]
+    for plug in (PLUG, OTHER, THIRD):
+        ids = switch.column("Interface", plug.device, "external_ids")
+        assert isinstance(ids, dict)
+        assert ids["iface-id"] == plug.port_id
+        assert link(plug.device).items() >= {"mtu": 1442, "up": True}.items()
+        assert link(plug.peer).items() >= {"mtu": 1442, "up": False, "mac": plug.mac}.items()
+        assert tx_checksum(plug.peer) is False
+        await datapath.unplug(plug.device)
+
+
+async def test_many_with_one_refused_are_none(
+    switch: Switch, datapath: OpenVSwitchDatapath
+) -> None:
+    switch.vsctl("--no-wait", "add-port", BRIDGE, "ktap3")
+    await refused(Code.SWITCH_ERROR, datapath.plug_all([PLUG, OTHER, THIRD]))
+    assert switch.ports() == ["ktap3"]
+    assert not devices() & {"ktap1", "ktip1", "ktap2", "ktip2", "ktip3"}
+
+
+async def test_many_with_one_that_the_kernel_refuses_are_none(
+    switch: Switch, datapath: OpenVSwitchDatapath
+) -> None:
+    run("ip", "link", "add", "ktip2", "type", "bridge")
+    await refused(Code.SWITCH_ERROR, datapath.plug_all([PLUG, OTHER]))
+    assert switch.ports() == []
+    assert devices() & {"ktap1", "ktip1", "ktap2", "ktip2"} == {"ktip2"}
+
+
+async def test_many_that_overlap_do_not_wait_for_each_other(
+    switch: Switch, datapath: OpenVSwitchDatapath
+) -> None:
+    many = [replace(PLUG, device=f"kta{n}", peer=f"kti{n}") for n in range(12)]
+    await asyncio.gather(datapath.plug_all(many), datapath.plug_all(many[::-1]))
+    assert switch.ports() == sorted(plug.device for plug in many)
+    await asyncio.gather(*(datapath.unplug(plug.device) for plug in many))
+    assert not {device for device in devices() if device.startswith(("kta", "kti"))}
+
+
+async def test_an_end_waits_until_it_moves_away(datapath: OpenVSwitchDatapath) -> None:
+    assert datapath.end_waits("ktip1") is False
+    await datapath.plug(PLUG)
+    assert datapath.end_waits("ktip1") is True
+    with sandboxes("kt-a"):
+        move("ktip1", "kt-a", "10.99.7.1/24")
+        assert datapath.end_waits("ktip1") is False
+
+
+# ── back from a sandbox ──
+
+
+def whole_link(device: str) -> dict[str, object]:
+    """All that the kernel says of a device; but a queue is only chosen at the first rise."""
+    (found,) = json.loads(run("ip", "-json", "-details", "address", "show", device))
+    del found["qdisc"]
+    return dict(found)
+
+
+def settings(device: str) -> dict[str, str]:
+    """The device's own sysctls."""
+    return {
+        f"{family}/{file.name}": file.read_text()
+        for family in ("ipv4", "ipv6")
+        for file in sorted(Path(f"/proc/sys/net/{family}/conf/{device}").iterdir())
+        if file.name != "stable_secret"
+    }
+
+
+async def test_an_end_that_comes_back_is_as_new(datapath: OpenVSwitchDatapath) -> None:
+    await datapath.plug(PLUG)
+    made, sysctls = whole_link("ktip1"), settings("ktip1")
+    with sandboxes("kt-a"):
+        move("ktip1", "kt-a", "10.99.7.1/24")
+        inside = ("ip", "-n", "kt-a", "link", "set", "ktip1")
+        run(*inside, "promisc", "on", "allmulticast", "on", "arp", "off", "multicast", "off")
+        run(*inside, "mtu", "1300", "address", "fa:16:3e:00:00:77", "txqueuelen", "7", "alias", "x")
+        run("ip", "-n", "kt-a", "link", "property", "add", "dev", "ktip1", "altname", "kt-other")
+        run("ip", "netns", "exec", "kt-a", "ethtool", "-K", "ktip1", "tx", "on")
+        run(*inside, "netns", str(os.getpid()))
+    run("ip", "link", "set", "ktip1", "name", "kt-old")
+    # …and a host that is quick to configure what it sees:
+    run("ip", "link", "set", "kt-old", "up")
+    for address in ("10.99.7.1/24", "10.99.8.1/24", "10.99.7.2/24", "fd99::1/64"):
+        run("ip", "address", "add", address, "dev", "kt-old")
+    run("ip", "route", "add", "10.99.9.0/24", "dev", "kt-old")
+    run("ip", "-6", "route", "add", "fd98::/64", "dev", "kt-old")
+
+    assert await datapath.reset(PLUG) is End.WAITING
+
+    assert whole_link("ktip1") == made
+    assert settings("ktip1") == sysctls
+    assert tx_checksum("ktip1") is False
+    assert "ktip1" not in run("ip", "route", "show", "table", "all")
+    assert "ktip1" not in run("ip", "-6", "route", "show", "table", "all")
+    with sandboxes("kt-a", "kt-b"):
+        await datapath.plug(OTHER)
+        move("ktip1", "kt-a", "10.99.7.1/24")
+        move("ktip2", "kt-b", "10.99.7.2/24")
+        for plug in (PLUG, OTHER):
+            # What the agent would do, which is not here.
+            run("ovs-vsctl", f"--db={datapath._remote}", "clear", "Port", plug.device, "tag")
+        talk_tcp("kt-a", "kt-b", "10.99.7.1")
+
+
+async def test_an_end_that_never_left_is_reset_too(datapath: OpenVSwitchDatapath) -> None:
+    await datapath.plug(PLUG)
+    made, sysctls = whole_link("ktip1"), settings("ktip1")
+    assert await datapath.reset(PLUG) is End.WAITING
+    assert await datapath.reset(PLUG) is End.WAITING
+    assert (whole_link("ktip1"), settings("ktip1")) == (made, sysctls)
+
+
+async def test_an_end_in_a_sandbox_is_left_alone(datapath: OpenVSwitchDatapath) -> None:
+    await datapath.plug(PLUG)
+    with sandboxes("kt-a"):
+        move("ktip1", "kt-a", "10.99.7.1/24")
+        assert await datapath.reset(PLUG) is End.AWAY
+        assert "10.99.7.1/24" in run("ip", "-n", "kt-a", "address", "show", "dev", "ktip1")
+
+
+async def test_an_end_that_went_with_its_sandbox_is_gone(datapath: OpenVSwitchDatapath) -> None:
+    assert await datapath.reset(PLUG) is End.GONE
+    await datapath.plug(PLUG)
+    run("ip", "link", "del", "ktip1")
+    assert await datapath.reset(PLUG) is End.GONE
+
+
+async def test_an_end_whose_name_is_taken_is_refused(datapath: OpenVSwitchDatapath) -> None:
+    await datapath.plug(PLUG)
+    run("ip", "link", "set", "ktip1", "name", "kt-old")
+    run("ip", "link", "add", "ktip1", "type", "bridge")
+    assert "ktip1" in await refused(Code.SWITCH_ERROR, datapath.reset(PLUG))
+    assert "kt-old" in devices()
+
+
+async def test_another_kind_of_device_is_not_reset(datapath: OpenVSwitchDatapath) -> None:
+    run("ip", "link", "add", "ktap1", "type", "bridge")
+    await refused(Code.SWITCH_ERROR, datapath.reset(PLUG))
+
+
 # ── waiting for the switch's word ──
 
 
@@ -441,11 +605,10 @@ async def test_a_wait_outlives_a_restart_of_the_database(switch: Switch) -> None
 async def test_marked_ports_are_listed_with_what_is_left_of_them(
     switch: Switch, datapath: OpenVSwitchDatapath
 ) -> None:
-    third = replace(OTHER, device="ktap3", peer="ktip3")
     with sandboxes("kt-a"):
         await datapath.plug(PLUG)
         await datapath.plug(OTHER)
-        await datapath.plug(third)
+        await datapath.plug(THIRD)
         move("ktip2", "kt-a", "10.99.7.2/24")
         switch.vsctl("set", "Port", "ktap2", "tag=3")
         run("ip", "link", "del", "ktap3")
@@ -454,7 +617,7 @@ async def test_marked_ports_are_listed_with_what_is_left_of_them(
     assert found == {
         "ktap1": Plugged(PLUG.lease_id, PLUG.port_id, "ktap1", True, True, False),
         "ktap2": Plugged(OTHER.lease_id, OTHER.port_id, "ktap2", True, False, True),
-        "ktap3": Plugged(OTHER.lease_id, OTHER.port_id, "ktap3", False, False, False),
+        "ktap3": Plugged(THIRD.lease_id, THIRD.port_id, "ktap3", False, False, False),
     }
 
 

@@ -440,6 +440,79 @@ async def test_a_port_without_its_tags_is_taken_back(cloud: NeutronCloud, subnet
     assert await cloud.ports(PortFilter(network_id=subnet.network_id)) == []
 
 
+# ── many ports at once ───────────────────────────────────────────────────────
+
+
+async def test_many_ports_are_made_by_one_write_in_their_order(
+    cloud: NeutronCloud, subnet: Subnet
+) -> None:
+    await cloud.create_port(replace(port_spec(subnet), tags=("kurier-test:first",)))
+    tags = [("kurier-test:a", "x:y"), (), ("kurier-test:c",)]
+    specs = [replace(port_spec(subnet), tags=given) for given in tags]
+    before = cloud.calls["POST", "ports"]
+    made = await cloud.create_ports(specs)
+    assert cloud.calls["POST", "ports"] == before + 1
+    assert [port.device_id for port in made] == [spec.device_id for spec in specs]
+    assert [port.tags for port in made] == [frozenset(given) for given in tags]
+    wanted = tuple(spec.device_id for spec in specs)
+    found = await cloud.ports(PortFilter(device_ids=wanted))
+    assert {port.id: port.tags for port in found} == {port.id: port.tags for port in made}
+    (second,) = await cloud.ports(PortFilter(subnet_id=subnet.id, device_ids=wanted[1:2]))
+    assert second == made[1]
+    assert await cloud.ports(PortFilter(device_ids=(NOWHERE,))) == []
+
+
+async def test_one_of_many_is_a_port_like_another(cloud: NeutronCloud, subnet: Subnet) -> None:
+    spec = replace(port_spec(subnet, "10.201.7.3"), tags=("kurier-test:one",))
+    (made,) = await cloud.create_ports([spec])
+    assert (made.device_id, made.tags) == (spec.device_id, frozenset(spec.tags))
+    assert await cloud.create_ports([]) == []
+
+
+async def test_more_ports_than_addresses_are_none(cloud: NeutronCloud, subnet: Subnet) -> None:
+    kept = await cloud.create_port(port_spec(subnet))
+    with refusal(Code.EXHAUSTED, subnet.id, "no free address"):
+        await cloud.create_ports([port_spec(subnet) for _ in range(CIDR.num_addresses - 2)])
+    assert [port.id for port in await cloud.ports(PortFilter(subnet_id=subnet.id))] == [kept.id]
+
+
+async def test_many_ports_whose_tags_are_refused_are_taken_back(
+    cloud: NeutronCloud, subnet: Subnet
+) -> None:
+    specs = [replace(port_spec(subnet), tags=(tag,)) for tag in ("kurier-test:a", "t" * 300)]
+    with refusal(Code.BAD_REQUEST):
+        await cloud.create_ports(specs)
+    assert await cloud.ports(PortFilter(network_id=subnet.network_id)) == []
+
+
+async def test_many_ports_beyond_the_quota_are_none(
+    member: NeutronCloud, operator: Connection
+) -> None:
+    with connected(MEMBER) as tenant:
+        project = str(tenant.current_project_id)
+    async with a_network(member) as network:
+        subnet = await member.create_subnet(SubnetSpec(network.id, "s", 4, cidr=CIDR))
+        used = len(list(operator.network.ports(project_id=project)))
+        operator.network.update_quota(project, port=used + 1)
+        try:
+            with refusal(Code.QUOTA, "port", "openstack quota show"):
+                await member.create_ports([port_spec(subnet) for _ in range(3)])
+        finally:
+            operator.network.delete_quota(project)
+        owned = PortFilter(network_id=network.id, device_owner="compute:kuryr")
+        assert await member.ports(owned) == []
+
+
+async def test_a_ports_tags_are_replaced_as_a_whole(cloud: NeutronCloud, subnet: Subnet) -> None:
+    made = await cloud.create_port(replace(port_spec(subnet), tags=("kurier-test:a",)))
+    await cloud.replace_port_tags(made.id, ["kurier-test:b", "kurier-test:c"])
+    assert (await cloud.port(made.id)).tags == {"kurier-test:b", "kurier-test:c"}
+    await cloud.replace_port_tags(made.id, [])
+    assert (await cloud.port(made.id)).tags == frozenset()
+    with refusal(Code.NOT_FOUND, NOWHERE, "no port"):
+        await cloud.replace_port_tags(PortId(NOWHERE), ["kurier-test:b"])
+
+
 # ── security groups and QoS ──────────────────────────────────────────────────
 
 

@@ -27,7 +27,8 @@ class Bounds:
     """Limits of the work with the cloud.
 
     `connect`: seconds until a TCP connection stands. `read`: seconds that one call may take with
-    all that belongs to it (authentication, retries). `workers`: calls in flight at once.
+    all that belongs to it (authentication, retries), or its multiple where many ports are made
+    by one call (`Call.patience`). `workers`: calls in flight at once.
     `retries`: how often what may be repeated is tried again, if time is left.
     """
 

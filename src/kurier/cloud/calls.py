@@ -28,8 +28,8 @@ class Call:
     params: tuple[tuple[str, str], ...] = ()
     body: Mapping[str, object] | None = None
     if_revision: int | None = None
-    longer: float = 1.0
-    """How many times longer than usual it may take."""
+    patience: float = 1.0
+    """How many times the usual limit it may take, where much is asked for at once."""
 
     @property
     def resource(self) -> str:

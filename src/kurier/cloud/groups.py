@@ -55,7 +55,7 @@ class SecurityGroups:
         group_id = SecurityGroupId(made.id)
         with undone(lambda: self.delete(group_id)):
             if tags:
-                self._tagging.set_first(Kind.SECURITY_GROUP, group_id, tags)
+                self._tagging.replace(Kind.SECURITY_GROUP, group_id, tags)
             for rule_id in made.egress():
                 self._drop_rule(rule_id, name)
             if rules:

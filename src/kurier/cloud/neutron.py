@@ -54,7 +54,7 @@ class NeutronCloud:
 
     `region` gives the cloud's settings and is first called at the first use, then again after
     credentials were refused. Nothing is contacted before the first use. A caller that is
-    cancelled leaves its thread to finish, within `bounds.read` seconds.
+    cancelled leaves its thread to finish, within the call's own limit.
     """
 
     def __init__(self, region: Callable[[], CloudRegion], bounds: Bounds, clock: Clock) -> None:
@@ -172,14 +172,14 @@ class NeutronCloud:
     async def create_ports(self, specs: Sequence[PortSpec]) -> list[Port]:
         return await self._run(self._ports.create_all, specs)
 
-    async def replace_port_tags(self, port_id: PortId, tags: Sequence[str]) -> None:
-        await self._run(self._ports.replace_tags, port_id, tags)
-
     async def update_port(self, port_id: PortId, change: PortChange) -> Port:
         return await self._run(self._ports.update, port_id, change)
 
     async def delete_port(self, port_id: PortId) -> None:
         await self._run(self._ports.delete, port_id)
+
+    async def replace_port_tags(self, port_id: PortId, tags: Sequence[str]) -> None:
+        await self._run(self._tagging.replace, Kind.PORT, port_id, tags)
 
     async def add_tag(self, kind: Kind, resource_id: str, tag: str) -> None:
         await self._run(self._tagging.add, kind, resource_id, tag)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from kurier.cloud.calls import Call
 from kurier.cloud.extensions import Extensions
 from kurier.cloud.networks import filters
-from kurier.cloud.reading import listed, value, whole_list
+from kurier.cloud.reading import not_understood, several, value, whole_list
 from kurier.cloud.tagging import Tagging, delete
 from kurier.cloud.transport import Transport
-from kurier.cloud.undo import undone
+from kurier.cloud.undo import suppressed, undone
 from kurier.cloud.wire import WirePort
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import PortId
@@ -26,6 +26,10 @@ from kurier.model.neutron import (
     PortSpec,
 )
 
+PORTS_AT_ONCE = 8
+"""Ports that one call may make within the usual time: Neutron takes some 0.6 s for each."""
+_UNANSWERED = {Code.CLOUD_AWAY, Code.CREDENTIALS}
+"""After these nobody is there to be asked what was made."""
 _CONTAINER_OWNERS = {"compute:kuryr", "compute:kurier"}
 
 
@@ -53,93 +57,80 @@ class Ports:
 
     def create(self, spec: PortSpec) -> Port:
         """A new port with its tags, or none at all."""
-        tags_in_body = self._takes_tags and bool(spec.tags)
+        (port,) = self.create_all((spec,))
+        return port
+
+    def create_all(self, specs: Sequence[PortSpec]) -> list[Port]:
+        """New ports with their tags by one write, in the specs' order, or none at all."""
+        if not specs:
+            return []
+        tags_in_body = self._takes_tags and any(spec.tags for spec in specs)
         try:
-            port = self._post(spec, tags_in_body)
+            ports = self._post(specs, tags_in_body)
         except KurierError as error:
             if not tags_in_body or not _refuses_tags(error):
                 raise
             self._takes_tags = tags_in_body = False
-            port = self._post(spec, tags_in_body)
-        if not spec.tags or tags_in_body:
-            return port
-        with undone(lambda: self.delete(port.id)):
-            self._tagging.set_first(Kind.PORT, port.id, spec.tags)
-        return replace(port, tags=frozenset(spec.tags))
-
-    def create_all(self, specs: Sequence[PortSpec]) -> list[Port]:
-        """New ports with their tags, in the order of the specs, or none at all.
-
-        One request; where the cloud takes no tags on create, one more for each port. Neutron
-        makes all or none; what a release that does not left behind is found by `device_id`.
-        """
-        if len(specs) == 1:
-            return [self.create(specs[0])]
-        tags_in_body = self._takes_tags and any(spec.tags for spec in specs)
-        try:
-            ports = self._post_all(specs, tags_in_body)
-        except KurierError as error:
-            if tags_in_body and _refuses_tags(error):
-                self._takes_tags = False
-                return self.create_all(specs)
-            if error.code not in (Code.CLOUD_AWAY, Code.CLOUD_ERROR, Code.CREDENTIALS):
-                self._sweep(specs)
-            raise
+            ports = self._post(specs, tags_in_body)
         if tags_in_body:
             return ports
-        with undone(lambda: self._sweep(specs)):
-            for spec, port in zip(specs, ports, strict=True):
-                if spec.tags:
-                    self._tagging.set_first(Kind.PORT, port.id, spec.tags)
-        return [
-            replace(port, tags=frozenset(spec.tags))
-            for spec, port in zip(specs, ports, strict=True)
-        ]
+        with undone(lambda: self._delete_all(ports)):
+            return [self._tagged(port, spec) for port, spec in zip(ports, specs, strict=True)]
 
-    def _post_all(self, specs: Sequence[PortSpec], tags_in_body: bool) -> list[Port]:
-        call = Call(
-            "POST",
-            "/ports",
-            f"create {len(specs)} ports on network {specs[0].network_id}",
-            facts=_shared_facts(specs),
-            body={"ports": [port_body(spec, tags_in_body) for spec in specs]},
-            # Neutron takes the same time for each, and a read is patient enough for some eight.
-            longer=max(1.0, len(specs) / 8),
-        )
-        answer = listed(call, self._transport.send(call), "ports", WirePort)
-        made = {port.device_id: port for port in answer}
-        lacking = [spec.device_id for spec in specs if spec.device_id not in made]
-        if lacking:
-            raise KurierError(
-                Code.CLOUD_ERROR,
-                f"Neutron was asked for {len(specs)} ports and answered with {len(made)}.",
-            )
-        return [made[spec.device_id] for spec in specs]
+    def _tagged(self, port: Port, spec: PortSpec) -> Port:
+        if not spec.tags:
+            return port
+        self._tagging.replace(Kind.PORT, port.id, spec.tags)
+        return replace(port, tags=frozenset(spec.tags))
 
-    def _sweep(self, specs: Sequence[PortSpec]) -> None:
-        """Deletes what a refused or half-tagged bulk may have left."""
-        which = PortFilter(device_ids=tuple(spec.device_id for spec in specs))
-        for port in self.find(which):
-            self.delete(port.id)
-
-    def replace_tags(self, port_id: PortId, tags: Sequence[str]) -> None:
-        """Gives a port just these tags; NOT_FOUND."""
-        try:
-            self._tagging.set_first(Kind.PORT, port_id, tags)
-        except KurierError as error:
-            if error.code is Code.CLOUD_ERROR:
-                self.get(port_id)  # NOT_FOUND, where that is why
-            raise
-
-    def _post(self, spec: PortSpec, tags_in_body: bool) -> Port:
+    def _post(self, specs: Sequence[PortSpec], tags_in_body: bool) -> list[Port]:
+        if len(specs) > 1:
+            return self._post_bulk(specs, tags_in_body)
+        (spec,) = specs
         call = Call(
             "POST",
             "/ports",
             f"create port {spec.name} on network {spec.network_id}",
-            facts=_facts(spec),
+            facts=_facts(specs),
             body={"port": port_body(spec, tags_in_body)},
         )
-        return value(call, self._transport.send(call), "port", WirePort)
+        return [value(call, self._transport.send(call), "port", WirePort)]
+
+    def _post_bulk(self, specs: Sequence[PortSpec], tags_in_body: bool) -> list[Port]:
+        networks = sorted({spec.network_id for spec in specs})
+        call = Call(
+            "POST",
+            "/ports",
+            f"create {len(specs)} ports on network {', '.join(networks)}",
+            facts=_facts(specs),
+            body={"ports": [port_body(spec, tags_in_body) for spec in specs]},
+            patience=max(1.0, len(specs) / PORTS_AT_ONCE),
+        )
+        try:
+            return _in_order(call, specs, self._transport.send(call))
+        except KurierError as error:
+            # Neutron makes all or none, but not where a plugin without bulk writes is below it.
+            if error.code not in _UNANSWERED and not _refuses_tags(error):
+                self._clear(specs)
+            raise
+
+    def _clear(self, specs: Sequence[PortSpec]) -> None:
+        """Deletes what carries the specs' device ids; a failure is only logged."""
+        which = PortFilter(device_ids=tuple(spec.device_id for spec in specs))
+        with suppressed("what a refused bulk left"):
+            self._delete_all(self.find(which))
+
+    def _delete_all(self, ports: Sequence[Port]) -> None:
+        failure: KurierError | None = None
+        for port in ports:
+            try:
+                self.delete(port.id)
+            except KurierError as error:
+                if error.code in _UNANSWERED:
+                    raise
+                failure = error  # the others go all the same
+        if failure is not None:
+            raise failure
 
     def update(self, port_id: PortId, change: PortChange) -> Port:
         """The port as changed; an empty change only reads it."""
@@ -257,14 +248,19 @@ def _list(given: tuple[str, ...] | None) -> list[str] | None:
     return None if given is None else list(given)
 
 
-def _shared_facts(specs: Sequence[PortSpec]) -> dict[str, str]:
-    """What is true of all, for an error's sentence."""
-    first, *others = map(_facts, specs)
-    return {key: value for key, value in first.items() if all(o.get(key) == value for o in others)}
+def _in_order(call: Call, specs: Sequence[PortSpec], body: bytes) -> list[Port]:
+    made = {port.device_id: port for port in several(call, body, "ports", WirePort)}
+    try:
+        return [made[spec.device_id] for spec in specs]
+    except KeyError as error:
+        raise not_understood(call, ValueError(f"it lacks the port of {error}")) from error
 
 
-def _facts(spec: PortSpec) -> dict[str, str]:
-    return {"network": spec.network_id} | _wanted(spec.fixed_ips, spec.mac)
+def _facts(specs: Sequence[PortSpec]) -> dict[str, str]:
+    fixed_ips = tuple(request for spec in specs for request in spec.fixed_ips)
+    networks = sorted({spec.network_id for spec in specs})
+    mac = specs[0].mac if len(specs) == 1 else None
+    return {"network": ", ".join(networks)} | _wanted(fixed_ips, mac)
 
 
 def _wanted(fixed_ips: tuple[FixedIpRequest, ...] | None, mac: str | None) -> dict[str, str]:

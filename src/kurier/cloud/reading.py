@@ -35,7 +35,7 @@ def one(call: Call, body: bytes, key: str, shape: type[_Wire]) -> _Wire:
     try:
         return msgspec.json.decode(body, type=dict[str, shape])[key]  # type: ignore[valid-type]
     except (msgspec.DecodeError, KeyError, ValueError) as error:
-        raise _not_understood(call, error) from error
+        raise not_understood(call, error) from error
 
 
 def value(call: Call, body: bytes, key: str, shape: type[Readable[_Value]]) -> _Value:
@@ -44,7 +44,12 @@ def value(call: Call, body: bytes, key: str, shape: type[Readable[_Value]]) -> _
     try:
         return wire.value()
     except ValueError as error:
-        raise _not_understood(call, error) from error
+        raise not_understood(call, error) from error
+
+
+def several(call: Call, body: bytes, key: str, shape: type[Readable[_Value]]) -> list[_Value]:
+    """All resources under `key` of an answer that has no pages; CLOUD_ERROR as `value`."""
+    return _values(call, _items(call, body, key, shape)[0])
 
 
 def whole_list(
@@ -64,14 +69,8 @@ def whole_list(
         if not more or not items:
             return found
         if items[-1].id == marker:
-            raise _not_understood(call, ValueError(f"the page after {marker} does not move on"))
+            raise not_understood(call, ValueError(f"the page after {marker} does not move on"))
         marker = items[-1].id
-
-
-def listed(call: Call, body: bytes, key: str, shape: type[Readable[_Value]]) -> list[_Value]:
-    """Every item of an answer that is whole in itself; CLOUD_ERROR where it is not understood."""
-    items, _more = _items(call, body, key, shape)
-    return _values(call, items)
 
 
 def _page(call: Call, marker: str, size: int) -> Call:
@@ -100,7 +99,7 @@ def _items(
         items = msgspec.json.decode(page[key], type=list[shape])  # type: ignore[valid-type]
         links = msgspec.json.decode(page.get(f"{key}_links", b"[]"), type=list[Link])
     except (msgspec.DecodeError, KeyError, ValueError) as error:
-        raise _not_understood(call, error) from error
+        raise not_understood(call, error) from error
     return items, any(link.rel == "next" for link in links)
 
 
@@ -108,10 +107,11 @@ def _values(call: Call, items: Sequence[Readable[_Value]]) -> list[_Value]:
     try:
         return [item.value() for item in items]
     except ValueError as error:
-        raise _not_understood(call, error) from error
+        raise not_understood(call, error) from error
 
 
-def _not_understood(call: Call, cause: Exception) -> KurierError:
+def not_understood(call: Call, cause: Exception) -> KurierError:
+    """CLOUD_ERROR for an answer that is not what the API promises."""
     return KurierError(
         Code.CLOUD_ERROR,
         f"Neutron's answer to {call.doing} was not understood ({cause}): check what stands at the "

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tags of any resource, one at a time, so that two writers never undo each other."""
+"""Tags of any resource: one at a time, so that two writers never undo each other, or all of them
+where there is but one writer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from kurier.cloud.calls import Call
@@ -28,22 +30,39 @@ class Tagging:
 
     def add(self, kind: Kind, resource_id: str, tag: str) -> None:
         """Adds one tag; NOT_FOUND."""
-        self._send("PUT", kind, resource_id, tag, f"add tag {tag} to")
+        self._send("PUT", kind, resource_id, _below(tag), f"add tag {tag} to")
 
     def remove(self, kind: Kind, resource_id: str, tag: str) -> None:
         """Removes one tag; it may be gone already, and so may the resource."""
         try:
-            self._send("DELETE", kind, resource_id, tag, f"remove tag {tag} from")
+            self._send("DELETE", kind, resource_id, _below(tag), f"remove tag {tag} from")
         except KurierError as error:
             if error.code is not Code.NOT_FOUND:
                 raise
 
-    def _send(self, method: str, kind: Kind, resource_id: str, tag: str, doing: str) -> None:
+    def replace(self, kind: Kind, resource_id: str, tags: Sequence[str]) -> None:
+        """Gives a resource exactly these tags; NOT_FOUND.
+
+        What somebody else adds at the same moment is lost: only for a resource that nobody else
+        tags, such as one that was just made.
+        """
+        self._send("PUT", kind, resource_id, "", "tag", {"tags": list(tags)})
+
+    def _send(
+        self,
+        method: str,
+        kind: Kind,
+        resource_id: str,
+        below: str,
+        doing: str,
+        body: Mapping[str, object] | None = None,
+    ) -> None:
         noun = NOUNS[kind]
         facts = {"noun": noun, "id": resource_id}
-        path = _path(kind, resource_id, tag)
+        path = f"/{kind}/{resource_id}/tags{below}"
+        call = Call(method, path, f"{doing} {noun} {resource_id}", facts, body=body)
         try:
-            self._transport.send(Call(method, path, f"{doing} {noun} {resource_id}", facts))
+            self._transport.send(call)
         except KurierError as error:
             if error.code is Code.CLOUD_ERROR:
                 self._require(kind, resource_id, facts)
@@ -59,19 +78,6 @@ class Tagging:
         path = f"/{kind}/{resource_id}"
         self._transport.send(Call("GET", path, doing, facts, params=(("fields", "id"),)))
 
-    def set_first(self, kind: Kind, resource_id: str, tags: Sequence[str]) -> None:
-        """Gives a resource that was just made, and that nobody else knows yet, all its tags."""
-        noun = NOUNS[kind]
-        self._transport.send(
-            Call(
-                "PUT",
-                f"/{kind}/{resource_id}/tags",
-                f"tag {noun} {resource_id}",
-                facts={"noun": noun, "id": resource_id},
-                body={"tags": list(tags)},
-            )
-        )
-
 
 def delete(transport: Transport, call: Call) -> None:
     """Sends a DELETE; what is gone already counts as deleted."""
@@ -82,7 +88,7 @@ def delete(transport: Transport, call: Call) -> None:
             raise
 
 
-def _path(kind: Kind, resource_id: str, tag: str) -> str:
+def _below(tag: str) -> str:
     if "/" in tag or not tag.isascii():
         # However quoted, Neutron's router splits at the slash, and what it then answers, 404,
         # would pass for "gone already"; other alphabets it takes for Latin-1.
@@ -90,4 +96,4 @@ def _path(kind: Kind, resource_id: str, tag: str) -> str:
             Code.UNSUPPORTED,
             f"Neutron cannot address tag {tag}: choose one of ASCII characters without a slash.",
         )
-    return f"/{kind}/{resource_id}/tags/{quote(tag, safe='')}"
+    return "/" + quote(tag, safe="")

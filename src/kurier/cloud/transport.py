@@ -61,7 +61,7 @@ class Transport:
     def send(self, call: Call) -> bytes:
         """The body of a success; raises KurierError, with Neutron's request id in its cause."""
         try:
-            until = self._monotonic() + self._bounds.read * call.longer
+            until = self._monotonic() + self._bounds.read * call.patience
             with self._flight.within(until):
                 return self._tries(call, until)
         except KurierError as error:

@@ -20,8 +20,15 @@ def undone(step_back: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        try:
+        with suppressed("a half-done create"):
             step_back()
-        except KurierError as error:
-            _LOG.warning("a half-done create could not be undone: %s", error.sentence)
         raise
+
+
+@contextmanager
+def suppressed(what: str) -> Iterator[None]:
+    """Has the block fail with no more than a line in the log that says `what` stays."""
+    try:
+        yield
+    except KurierError as error:
+        _LOG.warning("%s could not be undone: %s", what, error.sentence)

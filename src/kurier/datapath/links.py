@@ -25,15 +25,13 @@ from pyroute2.ethtool.ioctl import IoctlEthtool
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kurier.datapath.failures import not_ours, switch_error
-from kurier.model.wiring import End, Plug
+from kurier.model.wiring import Plug
 
 _LOG = logging.getLogger(__name__)
 _SIOCGIFINDEX = 0x8933
 _IFF_UP = 0x1
 _IFF_NOARP = 0x80
 _SWITCH_END_FLAGS = _IFF_UP | _IFF_NOARP
-_IFF_PROMISC, _IFF_ALLMULTI = 0x100, 0x200
-_SANDBOX_END_FLAGS = _IFF_UP | _IFF_NOARP | _IFF_PROMISC | _IFF_ALLMULTI
 _DEAF = (("ipv6", "disable_ipv6"), ("ipv4", "rp_filter"))
 
 
@@ -45,8 +43,9 @@ class Link:
     kind: str
     peer_index: int
     """The other end's index, in whichever namespace that is; 0 where there is none."""
-    peer_elsewhere: bool = False
-    """Whether the other end is in another namespace."""
+    peer_away: bool
+    """Whether that is another namespace than the host's."""
+    altnames: tuple[str, ...]
 
 
 def present(device: str) -> bool:
@@ -70,7 +69,7 @@ def create(plug: Plug, *, userspace: bool) -> None:
     One request makes both ends with their MTU and MAC. The switch's end is up; the sandbox's end
     stays down, so that the host never speaks with the port's MAC; the engine raises it.
     """
-    with _netlink(f"make the veth pair {plug.device}, {plug.peer}") as ip:
+    with netlink(f"make the veth pair {plug.device}, {plug.peer}") as ip:
         ip.link(
             "add",
             ifname=plug.device,
@@ -93,8 +92,8 @@ def complete(plug: Plug, *, userspace: bool) -> None:
     A peer that is no longer here lives in a sandbox, and is left as it is; SWITCH_ERROR where the
     two names are not the two ends of one pair.
     """
-    with _netlink(f"complete the veth pair {plug.device}, {plug.peer}") as ip:
-        device, peer = _find(ip, plug.device), _find(ip, plug.peer)
+    with netlink(f"complete the veth pair {plug.device}, {plug.peer}") as ip:
+        device, peer = find(ip, ifname=plug.device), find(ip, ifname=plug.peer)
         if device is None or device.kind != "veth":
             raise not_ours(plug.device)
         if peer is not None and peer.index != device.peer_index:
@@ -111,36 +110,10 @@ def complete(plug: Plug, *, userspace: bool) -> None:
     _finish(plug, userspace=userspace)
 
 
-def reset(plug: Plug) -> End:
-    """Makes the sandbox's end as :func:`create` makes it, if it is in the host's namespace.
-
-    A device that moves between namespaces loses its addresses, routes and queueing disciplines on
-    the way; what stays with it is its name, MAC, MTU and flags. SWITCH_ERROR.
-    """
-    with _netlink(f"reset the veth pair {plug.device}, {plug.peer}") as ip:
-        device = _find(ip, plug.device)
-        if device is None:
-            return End.GONE
-        if device.kind != "veth":
-            raise not_ours(plug.device)
-        if device.peer_elsewhere:
-            return End.AWAY
-        ip.link("set", index=device.peer_index, flags=0, change=_SANDBOX_END_FLAGS)
-        ip.link(
-            "set",
-            index=device.peer_index,
-            ifname=plug.peer,
-            address=plug.mac,
-            mtu=plug.mtu,
-        )
-        ip.flush_addr(index=device.peer_index)
-    return End.WAITING
-
-
 def delete(device: str) -> None:
     """Deletes the pair, wherever its other end is; what is gone is gone. SWITCH_ERROR."""
-    with _netlink(f"delete {device}") as ip:
-        link = _find(ip, device)
+    with netlink(f"delete {device}") as ip:
+        link = find(ip, ifname=device)
         if link is None:
             return
         if link.kind != "veth":
@@ -159,7 +132,7 @@ def _finish(plug: Plug, *, userspace: bool) -> None:
         # that does not exist would never be filled in, and TCP would not pass.
         for end in (plug.device, plug.peer):
             if present(end):
-                _tx_checksum_off(end)
+                tx_checksum_off(end)
 
 
 def _deafen(device: str) -> None:
@@ -180,7 +153,8 @@ def _deafen(device: str) -> None:
             _LOG.warning("cannot set %s: %s; the host hears what this port sends", path, error)
 
 
-def _tx_checksum_off(device: str) -> None:
+def tx_checksum_off(device: str) -> None:
+    """Has the kernel fill in every checksum before a frame leaves the device; SWITCH_ERROR."""
     try:
         with closing(IoctlEthtool(device)) as ethtool:
             ethtool.set_offload_flag("tx-checksumming", 0)
@@ -190,25 +164,29 @@ def _tx_checksum_off(device: str) -> None:
         ) from error
 
 
-def _find(ip: Any, device: str) -> Link | None:
+def find(ip: Any, **which: str | int) -> Link | None:
+    """The device that has this `ifname` or `index`; None where there is none."""
     try:
-        (message,) = ip.link("get", ifname=device)
+        (message,) = ip.link("get", **which)
     except NetlinkError as error:
         if error.code == errno.ENODEV:
             return None
         raise
     info = message.get_attr("IFLA_LINKINFO")
     kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
+    properties = message.get_attr("IFLA_PROP_LIST")
     return Link(
-        message["index"],
-        kind or "",
-        message.get_attr("IFLA_LINK") or 0,
-        message.get_attr("IFLA_LINK_NETNSID") is not None,
+        index=message["index"],
+        kind=kind or "",
+        peer_index=message.get_attr("IFLA_LINK") or 0,
+        peer_away=message.get_attr("IFLA_LINK_NETNSID") is not None,
+        altnames=tuple(properties.get_attrs("IFLA_ALT_IFNAME")) if properties is not None else (),
     )
 
 
 @contextmanager
-def _netlink(what: str) -> Iterator[Any]:
+def netlink(what: str) -> Iterator[Any]:
+    """A netlink socket; the kernel's refusals leave as SWITCH_ERROR that names `what`."""
     try:
         with IPRoute() as ip:
             yield ip

@@ -7,12 +7,12 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
-from kurier.datapath import links, neighbours
+from kurier.datapath import ends, links, neighbours
 from kurier.datapath.commands import AddPorts, AskServer, RemovePort
 from kurier.datapath.deadline import Deadline
 from kurier.datapath.failures import name_taken, no_bridge, switch_busy, switch_error
@@ -71,32 +71,8 @@ class OpenVSwitchDatapath:
         await self.plug_all((plug,))
 
     async def plug_all(self, plugs: Sequence[Plug]) -> None:
-        """Makes several pairs and plugs them in one transaction, or leaves none of them behind.
-        Repeating it is harmless.
-        """
+        """As `plug`, all or none of them; the switch is told of all by one transaction."""
         await self._call(lambda deadline: self._plug_all(plugs, deadline))
-
-    def end_waits(self, device: str) -> bool:
-        """Whether this end of a pair is in the host's namespace; one system call, no thread."""
-        return links.present(device)
-
-    async def reset(self, plug: Plug) -> End:
-        """Makes the sandbox's end as :meth:`plug` makes it, if it is back from its sandbox."""
-        return await self._call(lambda _: links.reset(plug))
-
-    async def forget_flows(self, port_id: PortId, addresses: Sequence[IPAddress]) -> None:
-        """Has ovs-vswitchd forget every connection of a port; SWITCH_ERROR where it does not.
-
-        With OVN these are those of the port's own zone; with the ML2/OVS agent, whose zones are
-        networks', those of its addresses.
-        """
-        await self._call(lambda deadline: self._forget_flows(port_id, addresses, deadline))
-
-    async def announce(self, sandbox: str, mac: str, addresses: Sequence[IPAddress]) -> bool:
-        """Tells a sandbox's neighbours its addresses; False where it has no interface up with
-        this MAC address.
-        """
-        return await self._call(lambda _: neighbours.announce(sandbox, mac, addresses))
 
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""
@@ -119,6 +95,36 @@ class OpenVSwitchDatapath:
     async def device_present(self, device: str) -> bool:
         """Whether the kernel has this link in the host's namespace."""
         return await self._call(lambda _: links.present(device))
+
+    def end_waits(self, peer: str) -> bool:
+        """Whether the sandbox's end is in the host's namespace: one system call, for any thread."""
+        try:
+            return links.present(peer)
+        except OSError as error:
+            raise switch_error(
+                f"The kernel does not say whether {peer} is there: {error}"
+            ) from error
+
+    async def reset(self, plug: Plug) -> End:
+        """Makes a sandbox's end that is back as `plug` made it, whatever its name is now.
+
+        It leaves an end that is AWAY, and a pair that is GONE, as they are.
+        """
+        return await self._call(lambda deadline: self._reset(plug, deadline))
+
+    async def forget_flows(self, port_id: PortId, addresses: Sequence[IPAddress]) -> None:
+        """Has ovs-vswitchd forget every connection of a port; SWITCH_ERROR where it does not.
+
+        With OVN these are those of the port's own zone; with the ML2/OVS agent, whose zones are
+        networks', those of its addresses.
+        """
+        await self._call(lambda deadline: self._forget_flows(port_id, addresses, deadline))
+
+    async def announce(self, sandbox: str, mac: str, addresses: Sequence[IPAddress]) -> bool:
+        """Tells a sandbox's neighbours its addresses; False where it has no interface up with
+        this MAC address.
+        """
+        return await self._call(lambda _: neighbours.announce(sandbox, mac, addresses))
 
     async def plugged(self) -> list[Plugged]:
         """Every port of the switch that carries Kurier's mark, as the server has it now."""
@@ -150,30 +156,28 @@ class OpenVSwitchDatapath:
         )
 
     def _plug_all(self, plugs: Sequence[Plug], deadline: Deadline) -> None:
-        with self._turns_of([plug.device for plug in plugs], deadline):
+        with self._turns_of({plug.device for plug in plugs}, deadline):
             with self._database.reading(deadline) as tables:
                 userspace = self._userspace(tables)
-                standing = {plug.device: tables.port(plug.device) for plug in plugs}
+                standing = [(plug, tables.port(plug.device)) for plug in plugs]
                 isolated = wired_by(self._wired_by, tables.host_ids()) is WiredBy.AGENT
-            lacking = [
-                plug for plug in plugs if not self._stands(plug, standing[plug.device], deadline)
-            ]
-            if not lacking:
+            missing = [plug for plug, port in standing if not self._stands(plug, port, deadline)]
+            if not missing:
                 return
-            paired: list[Plug] = []
-            try:
-                for plug in lacking:
-                    _pair(plug, userspace=userspace)
-                    paired.append(plug)
+            with ExitStack() as undo:
+                for plug in missing:
+                    _have_pair(plug, userspace=userspace)
+                    undo.callback(_take_back, plug)
                 self._database.commit(
-                    lambda api: AddPorts(api, self._bridge, lacking, isolated), deadline
+                    lambda api: AddPorts(api, self._bridge, missing, isolated), deadline
                 )
-            except BaseException:
-                for plug in paired:
-                    # A pair whose other end is in a sandbox serves somebody: not made here.
-                    if links.present(plug.peer):
-                        links.delete(plug.device)
-                raise
+                undo.pop_all()
+
+    def _reset(self, plug: Plug, deadline: Deadline) -> End:
+        with self._turns_of({plug.device}, deadline):
+            with self._database.reading(deadline) as tables:
+                userspace = self._userspace(tables)
+            return ends.reset(plug, userspace=userspace)
 
     def _forget_flows(
         self, port_id: PortId, addresses: Sequence[IPAddress], deadline: Deadline
@@ -201,7 +205,7 @@ class OpenVSwitchDatapath:
         return False
 
     def _unplug(self, device: str, deadline: Deadline) -> None:
-        with self._turns_of([device], deadline):
+        with self._turns_of({device}, deadline):
             self._database.commit(lambda api: RemovePort(api, device), deadline)
             links.delete(device)
 
@@ -238,16 +242,16 @@ class OpenVSwitchDatapath:
         return kind == "netdev"
 
     @contextmanager
-    def _turns_of(self, devices: Sequence[str], deadline: Deadline) -> Iterator[None]:
-        """One at a time per device: a repeated call waits for the first one to end. All take
-        their turns in the same order, so that no two wait for each other.
+    def _turns_of(self, devices: Set[str], deadline: Deadline) -> Iterator[None]:
+        """One at a time per device: a repeated call waits for the first one to end.
+
+        Who takes several takes them in one order, so that no two wait for each other.
         """
-        with ExitStack() as held:
-            for number in sorted({hash(device) % _TURNS for device in devices}):
-                turn = self._turns[number]
-                if not turn.acquire(timeout=deadline.left()):
+        with ExitStack() as taken:
+            for place in sorted({hash(device) % _TURNS for device in devices}):
+                if not self._turns[place].acquire(timeout=deadline.left()):
                     raise switch_busy(self._remote)
-                held.callback(turn.release)
+                taken.callback(self._turns[place].release)
             yield
 
     # ── the way into a worker's thread ──
@@ -267,11 +271,17 @@ class OpenVSwitchDatapath:
             raise switch_error(f"The host's wiring failed: {error!r}") from error
 
 
-def _pair(plug: Plug, *, userspace: bool) -> None:
+def _have_pair(plug: Plug, *, userspace: bool) -> None:
     if links.present(plug.device):
         links.complete(plug, userspace=userspace)
     else:
         links.create(plug, userspace=userspace)
+
+
+def _take_back(plug: Plug) -> None:
+    # A pair whose other end is in a sandbox serves somebody: it was not made here.
+    if links.present(plug.peer):
+        links.delete(plug.device)
 
 
 def _as_plugged(lease_id: LeaseId, port: SwitchPort, by: WiredBy) -> Plugged:

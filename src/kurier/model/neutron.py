@@ -219,13 +219,13 @@ class PortFilter:
 
     network_id: NetworkId | None = None
     device_id: str | None = None
-    device_ids: tuple[str, ...] = ()
-    """Any of these."""
     device_owner: str | None = None
     name: str | None = None
     tags: tuple[str, ...] = ()
     subnet_id: SubnetId | None = None
     address: IPAddress | None = None
+    device_ids: tuple[str, ...] = ()
+    """Any of these; empty asks for none in particular. Some hundred at most: they go into a URL."""
 
 
 @dataclass(frozen=True, slots=True)
