@@ -182,7 +182,7 @@ class Keeper:
         self._cool(network, [port for port in idle if port.stage is Stage.COOLING])
         self._find(network, [port for port in idle if port.stage is Stage.MAKING])
         counts, level = count(ports), self._stock.level(network.id)
-        low = counts.ready * 4 <= self._stock.target(network)
+        low = counts.ready * 10 <= self._stock.target(network)
         more = lacking(replace(limits, room=max(0, room)), counts, level)
         if more and (quiet or low) and self._rest(network) is None:
             first = min(more, _FIRST_BATCH) if counts.ready == 0 else more

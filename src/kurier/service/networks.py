@@ -25,6 +25,8 @@ from kurier.service.requests import NetworkAsk, PoolData
 from kurier.service.turns import Turns
 
 LOG = logging.getLogger(__name__)
+_REMOVAL_PATIENCE = 3.0
+"""Seconds that a removal is waited for: a network may have many ready ports."""
 _POOL_PATIENCE = 6.0
 """Seconds that a creation with `kurier.pool.wait` waits for its pool, within its own deadline."""
 
@@ -114,7 +116,11 @@ class Networks:
             record = NetworkRecord(network_id, NetworkState.REMOVING, self._context.clock.now())
         self._schedule_removal(record)
         try:
-            await self._outbox.settle(JobKind.DROP_NETWORK, network_id)
+            async with asyncio.timeout(_REMOVAL_PATIENCE):
+                await self._outbox.settle(JobKind.DROP_NETWORK, network_id)
+        except TimeoutError:
+            LOG.info("network %s takes long to remove; that goes on", network_id)
+            return
         except KurierError as error:
             if error.code is Code.IN_USE:
                 raise
