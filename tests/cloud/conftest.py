@@ -8,6 +8,10 @@ KURIER_TEST_HOST     the host whose engine and switch are used (default `host1`)
 KURIER_TEST_HOST_2   the second host of tests that need two (default: the next one)
 KURIER_TEST_SHARED   `1` where others use the same Neutron at the same time: what a test leaves
                      behind is then looked for only among things that are surely this session's
+KURIER_TEST_CLOUD    whose credentials the daemons have: an entry of the local cloud's
+                     `clouds.yaml` (default the administrator's). With `kurier-local-member` all
+                     tests run as a tenant whom the policy lets bind ports; those that need more by
+                     their nature are deselected, with the reason printed
 OS_CLOUD             where it names another cloud than the local one and no local cloud was made,
                      that cloud is used with this machine's own Docker and Open vSwitch
                      (KURIER_TEST_OVSDB, default `unix:/run/openvswitch/db.sock`). Tests that stop
@@ -46,6 +50,20 @@ from tests.cloud.stage.stage import LABEL
 HOST = os.environ.get("KURIER_TEST_HOST", "host1")
 SECOND_HOST = os.environ.get("KURIER_TEST_HOST_2", f"host{int(HOST.removeprefix('host')) + 1}")
 _SECONDS = 180
+_CLOUD = os.environ.get("KURIER_TEST_CLOUD", ADMIN_CLOUD)
+TENANT_POLICY = dict.fromkeys(
+    (
+        "create_port:binding:host_id",
+        "update_port:binding:host_id",
+        "get_port:binding:host_id",
+        "get_port:binding:vif_type",
+        "get_port:binding:vif_details",
+        "update_port:mac_address",
+        "create_network:shared",
+    ),
+    "role:member",
+)
+"""The lines of docs/operators.md that let a tenant do all that Kurier can."""
 
 
 def _own_cloud() -> str | None:
@@ -57,12 +75,18 @@ def _own_cloud() -> str | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "local_cloud: stops or changes parts of the local cloud")
+    config.addinivalue_line("markers", "administrator: needs an administrator by its nature")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "cloud" in item.path.parts:
             item.add_marker(pytest.mark.timeout(_SECONDS), append=False)
+    if _CLOUD != ADMIN_CLOUD:
+        admins = [item for item in items if item.get_closest_marker("administrator")]
+        config.hook.pytest_deselected(items=admins)
+        items[:] = [item for item in items if item not in admins]
+        config.stash[_FOR_ADMINS] = [item.nodeid for item in admins]
     if _own_cloud() is None:
         return
     local = [item for item in items if item.get_closest_marker("local_cloud")]
@@ -72,9 +96,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 _DESELECTED = pytest.StashKey[list[str]]()
+_FOR_ADMINS = pytest.StashKey[list[str]]()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for nodeid in config.stash.get(_FOR_ADMINS, []):
+        terminalreporter.write_line(f"DESELECTED {nodeid}: it needs an administrator")
     for nodeid in config.stash.get(_DESELECTED, []):
         terminalreporter.write_line(
             f"DESELECTED {nodeid}: it stops or changes parts of the local cloud, and OS_CLOUD "
@@ -90,6 +117,8 @@ class Troupe:
     neutron: Connection
     cloud: str
     prefix: str
+    owner: str = ""
+    """The project of what operators make, where the daemons are another project's."""
     _ordinary: Stage | None = None
     _open: list[Stage] = field(default_factory=list)
 
@@ -140,7 +169,8 @@ class Troupe:
             self._ordinary.daemon.stop()
 
     def _stage(self, settings: Table, cloud: str = "") -> Stage:
-        return Stage(self.machine, self.neutron, cloud or self.cloud, self.prefix, settings)
+        cloud = cloud or self.cloud
+        return Stage(self.machine, self.neutron, cloud, self.prefix, settings, self.owner)
 
 
 @pytest.fixture(scope="session")
@@ -149,10 +179,20 @@ def local_cloud() -> Cloud | None:
     if _own_cloud() is not None:
         return None
     cloud = Cloud.load()
+    if _CLOUD != ADMIN_CLOUD:
+        cloud.set_policy(TENANT_POLICY)
     if not SHARED:
         needed = int(HOST.removeprefix("host"))
         cloud.up(hosts=max(needed, cloud.settings.hosts))
     return cloud
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _policy_of_before(local_cloud: Cloud | None) -> Iterator[None]:
+    """Neutron's own policy again, after a session as a tenant."""
+    yield
+    if local_cloud is not None and _CLOUD != ADMIN_CLOUD:
+        local_cloud.set_policy({})
 
 
 @pytest.fixture(scope="session")
@@ -212,7 +252,11 @@ def second_troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -
 def _troupe(machine: Machine, neutron: Connection, prefix: str) -> Troupe:
     _have_image(machine)
     _sweep(machine, neutron)
-    troupe = Troupe(machine, neutron, _own_cloud() or ADMIN_CLOUD, prefix)
+    owner = ""
+    if _own_cloud() is None and _CLOUD != ADMIN_CLOUD:
+        with connect(Cloud.load(), _CLOUD) as tenant:
+            owner = str(tenant.current_project_id)
+    troupe = Troupe(machine, neutron, _own_cloud() or _CLOUD, prefix, owner)
     _TROUPES.append(troupe)
     return troupe
 

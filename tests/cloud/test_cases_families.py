@@ -22,7 +22,7 @@ def stage(request: pytest.FixtureRequest, second_troupe: Troupe) -> Iterator[Sta
 
 
 def links(stage: Stage, container: str) -> set[str]:
-    """The container's interfaces but `lo`; what a tunnel module adds by itself does not count."""
+    """The container's Ethernet interfaces, as engines name them."""
     return {
         name
         for name in stage.exec(container, "ls", "/sys/class/net").split()
@@ -105,7 +105,7 @@ def test_beside_a_bridge_network_one_default_route_works(stage: Stage, order: st
     assert f"via {stage.endpoint(container, ours)['Gateway']} " in default_route(stage, container)
 
 
-def test_a_process_serves_both_families_at_one_port(stage: Stage) -> None:
+def test_both_addresses_of_a_dual_stack_port_are_bound_at_once(stage: Stage) -> None:
     network = stage.create_network(
         "--ipv6", "--subnet", str(stage.cidr()), "--subnet", str(stage.cidr6())
     )

@@ -11,7 +11,7 @@ from localcloud.api import MEMBER_CLOUD, Cloud
 from tests.cloud.conftest import OwnStage
 from tests.cloud.stage import Stage
 
-pytestmark = pytest.mark.local_cloud
+pytestmark = [pytest.mark.local_cloud, pytest.mark.administrator]
 
 
 @pytest.fixture

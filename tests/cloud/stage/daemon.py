@@ -124,6 +124,18 @@ class Daemon:
         finally:
             connection.close()
 
+    def post(self, path: str, said: Mapping[str, object]) -> Any:
+        """Tells the admin socket something, and its answer."""
+        connection = _UnixConnection(self.admin_socket)
+        try:
+            connection.request("POST", path, json.dumps(said).encode())
+            reply = connection.getresponse()
+            body = reply.read()
+            assert reply.status < 300, f"POST {path}: {reply.status} {body!r}"
+            return json.loads(body)
+        finally:
+            connection.close()
+
     def call(self, method: str, body: Mapping[str, object]) -> tuple[int, dict[str, Any]]:
         """Calls the plugin as an engine would: status and answer."""
         connection = _UnixConnection(self.machine.plugin_dir / f"{self.driver}.sock")

@@ -25,7 +25,8 @@ LABEL = "kurier.test"
 class Stage:
     """What a test works with.
 
-    What is made through it is taken away by :meth:`cleanup`; names begin with `prefix`.
+    What is made through it is taken away by :meth:`cleanup`; names begin with `prefix`. What an
+    operator makes belongs to the project `owner`, where that is not the operator's own.
     """
 
     def __init__(
@@ -35,10 +36,12 @@ class Stage:
         cloud: str,
         prefix: str,
         settings: Table | None = None,
+        owner: str = "",
     ) -> None:
         self.machine = machine
         self.neutron = neutron
         self.prefix = prefix
+        self._owner = {"project_id": owner} if owner else {}
         self.docker = Docker(machine)
         # A short path: unix sockets have room for about a hundred characters.
         self.folder = Path(tempfile.mkdtemp(prefix="kurier-test-"))
@@ -193,7 +196,7 @@ class Stage:
 
     def make_network(self, *ranges: object, shared: bool = False, **values: Any) -> Any:
         """A Neutron network as an operator makes it, with a subnet for each range."""
-        values = {"name": self.name("theirs"), **values}
+        values = {"name": self.name("theirs"), **self._owner, **values}
         network = self.neutron.network.create_network(is_shared=shared, **values)
         self.undo(lambda: self.delete_neutron_network(network.id))
         for cidr in ranges:
@@ -203,7 +206,7 @@ class Stage:
     def make_subnet(self, network_id: str, cidr: object, **values: Any) -> Any:
         """A subnet as an operator makes it."""
         version = 6 if ":" in str(cidr) else 4
-        values = {"name": self.name("subnet"), **values}
+        values = {"name": self.name("subnet"), **self._owner, **values}
         return self.neutron.network.create_subnet(
             network_id=network_id, cidr=str(cidr), ip_version=version, **values
         )
@@ -212,22 +215,27 @@ class Stage:
         """A port as an operator makes it; it goes with its network."""
         if address:
             values["fixed_ips"] = [{"ip_address": address}]
-        values = {"name": self.name("port"), **values}
+        values = {"name": self.name("port"), **self._owner, **values}
         return self.neutron.network.create_port(network_id=network_id, **values)
 
     def make_group(self, *rules: dict[str, Any]) -> Any:
         """A security group with these ingress rules more than Neutron's own."""
-        group = self.neutron.network.create_security_group(name=self.name("group"))
+        group = self.neutron.network.create_security_group(name=self.name("group"), **self._owner)
         self.undo(lambda: self.neutron.network.delete_security_group(group.id))
         for rule in rules:
             self.neutron.network.create_security_group_rule(
-                **{"security_group_id": group.id, "direction": "ingress", **rule}
+                **{
+                    "security_group_id": group.id,
+                    "direction": "ingress",
+                    **self._owner,
+                    **rule,
+                }
             )
         return group
 
     def make_subnet_pool(self, *prefixes: object, length: int = 26, **values: Any) -> Any:
         """A subnet pool as an operator makes it."""
-        values = {"name": self.name("pool"), **values}
+        values = {"name": self.name("pool"), **self._owner, **values}
         pool = self.neutron.network.create_subnet_pool(
             prefixes=[str(one) for one in prefixes], default_prefix_length=length, **values
         )

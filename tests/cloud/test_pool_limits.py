@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pools at their limits: full subnets, quotas, demand, cooling, and what operators do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import pytest
+
+from tests.cloud.conftest import Troupe
+from tests.cloud.stage import IMAGE, Stage, wait_until
+from tests.cloud.stage.counting import NeutronLog
+from tests.cloud.stage.pools import pool_of, ready
+
+POOL = {
+    "pool": {"enabled": True, "min": 2, "max": 16, "batch": 4, "cooling": 3.0, "lag": 4.0},
+    "reconcile": {"interval": 3600.0},
+}
+
+
+@pytest.fixture(scope="module")
+def pool_stage(troupe: Troupe) -> Iterator[Stage]:
+    with troupe.own(POOL) as stage:
+        yield stage
+
+
+@pytest.fixture
+def pooled(pool_stage: Stage) -> Iterator[Stage]:
+    yield pool_stage
+    pool_stage.cleanup()
+    pool_stage.settled()
+
+
+def attempts(stage: Stage, network: str, number: int) -> tuple[list[str], list[str]]:
+    """So many starts, one after the other: who runs, and what the others were told."""
+    running, told = [], []
+    for _ in range(number):
+        name = stage.name("c")
+        stage.undo(lambda name=name: stage.docker("rm", "-f", name, check=False))  # type: ignore[misc]
+        options = stage.run_options(network, name)
+        done = stage.docker.attempt("run", *options, IMAGE, "sleep", "infinity")
+        if done.returncode == 0:
+            running.append(name)
+        else:
+            told.append(done.stderr)
+            stage.docker("rm", "-f", name, check=False)
+    return running, told
+
+
+@pytest.mark.parametrize("minimum", [2, 0])
+@pytest.mark.timeout(240)
+def test_a_full_subnet(pooled: Stage, neutron_log: NeutronLog, minimum: int) -> None:
+    """As many run as there are addresses; the others fail with a sentence, Neutron is left in
+    peace, and what is given back is used again.
+    """
+    tiny = ip_network(f"{pooled.cidr()[0]}/28")
+    network = pooled.create_network("-o", f"kurier.pool.min={minimum}", subnet=tiny)
+    other = pooled.create_network("-o", "kurier.pool.min=1")
+    running, told = attempts(pooled, network, 14)
+    assert 10 <= len(running) <= 13
+    assert len({pooled.ip_of(name) for name in running}) == len(running)
+    assert all("no free address" in sentence for sentence in told), told
+
+    with neutron_log.counted() as seen:
+        _, more = attempts(pooled, network, 3)
+    assert len(more) == 3
+    creates = [one for one in seen.writes if one.method == "POST" and "/ports" in one.path]
+    assert len(creates) <= 2 * len(more), seen.told()
+
+    wait_until(lambda: pool_of(pooled, other)["ready"] >= 1, "the other pool grows", 40)
+    gone = running[:3]
+    addresses = {pooled.ip_of(name) for name in gone}
+    pooled.remove_container(*gone)
+    wait_until(lambda: pool_of(pooled, network)["ready"] >= 1, "they are used again", 40)
+    again = pooled.run_container(network)
+    assert pooled.ip_of(again) in addresses
+
+
+@pytest.mark.timeout(300)
+def test_no_address_is_back_before_its_time(pooled: Stage) -> None:
+    """Many short lives on a small pool, a restart among them: it grows, and each address that was
+    given back rests for as long as is set.
+    """
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    for number in range(40):
+        pooled.docker("run", "--rm", "--network", network, IMAGE, "true")
+        if number == 20:
+            pooled.daemon.restart()
+    rests = reuses(pooled)
+    assert rests, "no address was used twice"
+    assert min(rests) >= POOL["pool"]["cooling"]
+    assert pool_of(pooled, network)["target"] > 2
+
+
+def reuses(stage: Stage) -> list[float]:
+    """Seconds from each release of an address to its next use, by the daemon's own log."""
+    import re
+    from datetime import datetime
+
+    released: dict[str, datetime] = {}
+    rests = []
+    pattern = re.compile(
+        r"^(\S+ \S+) .*(ReleaseAddress|CreateEndpoint) .*?\"(?:Address)\":\"([0-9.]+)(?:/\d+)?\"",
+        re.MULTILINE,
+    )
+    for stamp, call, address in pattern.findall(stage.daemon.said()):
+        at = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S,%f")
+        if call == "ReleaseAddress":
+            released[address] = at
+        elif address in released:
+            rests.append((at - released.pop(address)).total_seconds())
+    return rests
+
+
+def test_an_admin_deletes_a_ready_port_and_one_in_use(pooled: Stage) -> None:
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    name = pooled.run_container(network)
+    pooled.settled()
+    wait_until(lambda: pool_of(pooled, network)["ready"] >= 2, "the pool is full", 40)
+    waiting, used = ready(pooled, network)[0], pooled.neutron_port(name)
+    pooled.neutron.network.delete_port(waiting.id)
+    pooled.neutron.network.delete_port(used.id)
+
+    reports = [pooled.daemon.admin("/v1/reconcile", "POST") for _ in range(2)]
+
+    assert any(used.id in line for line in reports[1]["reports"])
+    wait_until(lambda: pool_of(pooled, network)["ready"] >= 2, "it is replaced", 40)
+    assert waiting.id not in {port.id for port in ready(pooled, network)}
+    one, two = pooled.run_container(network), pooled.run_container(network)
+    assert pooled.pings(one, pooled.ip_of(two))
+
+
+def test_a_drained_host_keeps_its_containers(pooled: Stage) -> None:
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    name, peer = pooled.run_container(network), pooled.run_container(network)
+    pooled.daemon.post("/v1/pools/drain", {})
+    wait_until(lambda: not ready(pooled, network), "no port waits", 40)
+    assert pooled.pings(peer, pooled.ip_of(name))
+    cold = pooled.run_container(network)
+    assert pooled.pings(cold, pooled.ip_of(name))
+    pooled.daemon.post("/v1/pools/resume", {})
+    wait_until(lambda: pool_of(pooled, network)["ready"] >= 2, "ports wait again", 40)
+
+
+def test_a_group_that_waiting_ports_wear_is_freed_by_one_command(pooled: Stage) -> None:
+    group = pooled.make_group()
+    network = pooled.create_network(
+        "-o", f"kurier.security_groups={group.name}", "-o", "kurier.pool.wait=true"
+    )
+    assert {tuple(port.security_group_ids) for port in ready(pooled, network)} == {(group.id,)}
+
+    freed = pooled.daemon.post("/v1/pools/free", {"resource": group.name})
+
+    assert freed["ports"] == 2
+    wait_until(lambda: not ready(pooled, network), "no port waits", 40)
+    pooled.neutron.network.delete_security_group(group.id)
+    pooled.daemon.post("/v1/pools/resume", {})
+
+
+def test_every_hosts_ready_ports_are_told(pooled: Stage) -> None:
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    rows = pooled.daemon.admin("/v1/pools/everywhere")
+    mine = [row for row in rows if row["neutron_network"] == pooled.neutron_network(network).id]
+    assert mine == [
+        {
+            "host": pooled.machine.hostname,
+            "neutron_network": pooled.neutron_network(network).id,
+            "ports": 2,
+        }
+    ]

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A port that was given back: nothing of its former container reaches the next one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cloud.conftest import Troupe
+from tests.cloud.stage import Stage, wait_until
+from tests.cloud.stage.pools import pool_of
+
+POOL = {
+    "pool": {"enabled": True, "min": 1, "max": 8, "batch": 4, "cooling": 2.0, "lag": 4.0},
+    "reconcile": {"interval": 3600.0},
+}
+_CAPTURE = """
+import socket, sys, time
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+wire.settimeout(0.2)
+until, seen = time.monotonic() + float(sys.argv[2]), 0
+while time.monotonic() < until:
+    try:
+        frame = wire.recv(2048)
+    except TimeoutError:
+        continue
+    seen += frame[23] == 6 and frame[26:30] == socket.inet_aton(sys.argv[1])
+print(seen)
+"""
+
+
+@pytest.fixture(scope="module")
+def pool_stage(troupe: Troupe) -> Iterator[Stage]:
+    with troupe.own(POOL) as stage:
+        yield stage
+
+
+@pytest.fixture
+def pooled(pool_stage: Stage) -> Iterator[Stage]:
+    yield pool_stage
+    pool_stage.cleanup()
+    pool_stage.settled()
+
+
+def process_of(stage: Stage, container: str) -> str:
+    return str(stage.docker.inspect(container)["State"]["Pid"])
+
+
+def segments(stage: Stage, container: str, source: str, seconds: float) -> int:
+    """How many TCP segments of a source come into a container within so long."""
+    python = [sys.executable, "-c", _CAPTURE, source, str(seconds)]
+    inside = ["nsenter", "-t", process_of(stage, container), "-n", *python]
+    return int(stage.machine.run(inside).stdout)
+
+
+def taker_of(stage: Stage, network: str, address: str) -> str:
+    """A container that got this address by taking what is ready, one after the other."""
+    for _ in range(int(pool_of(stage, network)["ready"])):
+        name = stage.run_container(network)
+        if stage.ip_of(name) == address:
+            return name
+    raise AssertionError(f"nobody got {address}")
+
+
+def cooled(stage: Stage, network: str) -> None:
+    wait_until(lambda: pool_of(stage, network)["cooling"] == 0, "nothing cools any more", 30)
+
+
+def test_an_open_flow_does_not_reach_the_next_container(pooled: Stage) -> None:
+    """The former container's group lets nobody in: what it was sent came as answers alone."""
+    cidr = pooled.cidr()
+    both = pooled.make_network(cidr)
+    closed = pooled.make_group()
+    open_ = pooled.make_group({"direction": "ingress", "protocol": "tcp"})
+    on_it = ("-o", f"neutron.net.uuid={both.id}", "-o")
+    warm = pooled.create_network(
+        *on_it, f"kurier.security_groups={closed.id}", "-o", "kurier.pool.wait=true", subnet=cidr
+    )
+    cold = pooled.create_network(
+        *on_it, f"kurier.security_groups={open_.id}", "-o", "kurier.pool.max=0", subnet=cidr
+    )
+    serve = "while true; do yes | nc -l -p 9000; done"
+    server = pooled.run_container(cold, command=("sh", "-c", serve))
+    peer = pooled.ip_of(server)
+    fetch = f"while true; do nc {peer} 9000 >/dev/null; sleep 0.2; done"
+    client = pooled.run_container(warm, command=("sh", "-c", fetch))
+    address = pooled.ip_of(client)
+    wait_until(lambda: segments(pooled, client, peer, 1) > 0, "the flow is open", 30)
+
+    pooled.docker("network", "disconnect", "-f", warm, client)
+    cooled(pooled, warm)
+    heir = taker_of(pooled, warm, address)
+
+    assert segments(pooled, heir, peer, 15) == 0
+
+
+def test_a_neighbours_memory_of_the_address_stays_right(pooled: Stage) -> None:
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    peer, first = pooled.run_container(network), pooled.run_container(network)
+    address = pooled.ip_of(first)
+    assert pooled.pings(peer, address)
+    before = pooled.exec(peer, "ip", "neigh", "show", address).split("lladdr ")[1].split()[0]
+    pooled.remove_container(first)
+    cooled(pooled, network)
+
+    heir = taker_of(pooled, network, address)
+
+    assert pooled.exec(heir, "cat", "/sys/class/net/eth0/address") == before
+    assert "1 packets received" in pooled.exec(peer, "ping", "-c", "1", "-W", "2", address)
+
+
+def test_another_mac_at_the_same_address_is_announced(pooled: Stage) -> None:
+    """A neighbour that remembers the former MAC address is told of the new one."""
+    cidr = pooled.cidr()
+    network, address = pooled.create_network(subnet=cidr), str(cidr[99])
+    peer = pooled.run_container(network)
+    first = pooled.run_container(network, "--ip", address)
+    assert pooled.pings(peer, address)
+    mac = pooled.neutron_port(first).mac_address
+    pooled.remove_container(first)
+
+    second = pooled.run_container(network, "--ip", address)
+    assert pooled.neutron_port(second).mac_address != mac
+
+    def knows() -> bool:
+        told = pooled.exec(peer, "ip", "neigh", "show", address)
+        return str(pooled.neutron_port(second).mac_address) in told
+
+    wait_until(knows, "the neighbour knows the new MAC address", 15)
+
+
+def test_a_former_containers_published_ports_are_closed_to_the_next(pooled: Stage) -> None:
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    first = pooled.run_container(network, "--expose", "8081/tcp")
+    pooled.settled()
+    port = pooled.neutron_port(first)
+    assert len(port.security_group_ids) == 2
+    pooled.remove_container(first)
+    cooled(pooled, network)
+
+    heir = taker_of(pooled, network, port.fixed_ips[0]["ip_address"])
+
+    again = pooled.neutron_port(heir)
+    assert again.id == port.id
+    assert len(again.security_group_ids) == 1
+    pooled.settled()
+    gone = set(port.security_group_ids) - set(again.security_group_ids)
+    assert not [one for one in pooled.neutron.network.security_groups() if one.id in gone]
+
+
+def test_a_device_that_somebody_holds_is_not_handed_out(pooled: Stage) -> None:
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    first = pooled.run_container(network)
+    address = pooled.ip_of(first)
+    holder = pooled.machine.popen(
+        ["nsenter", "-t", process_of(pooled, first), "-n", "sleep", "600"],
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        time.sleep(0.5)
+        pooled.remove_container(first)
+        wait_until(lambda: pool_of(pooled, network)["ready"] >= 1, "another is ready", 30)
+        cooled(pooled, network)  # the engine took the device back, whoever holds the namespace
+        heir = taker_of(pooled, network, address)
+        peer = pooled.run_container(network)
+        assert pooled.pings(peer, address)
+        assert pooled.ip_of(heir) == address
+    finally:
+        holder.terminate()
+        holder.wait(10)
+
+
+def test_a_ready_port_whose_device_is_gone_is_passed_over(pooled: Stage) -> None:
+    network = pooled.create_network("-o", "kurier.pool.min=2", "-o", "kurier.pool.wait=true")
+    identity = pooled.docker.inspect("network", network)["Id"]
+    assert pool_of(pooled, network)["network"] == identity
+    for device in devices_of(pooled, network):
+        pooled.machine.run(["ip", "link", "del", device])
+
+    name = pooled.run_container(network)
+
+    peer = pooled.run_container(network)
+    assert pooled.pings(peer, pooled.ip_of(name))
+    wait_until(lambda: pool_of(pooled, network)["ready"] >= 2, "they are plugged anew", 40)
+
+
+def test_a_ready_port_that_the_switch_lost_is_plugged_anew(pooled: Stage) -> None:
+    network = pooled.create_network("-o", "kurier.pool.min=2", "-o", "kurier.pool.wait=true")
+    for device in devices_of(pooled, network):
+        pooled.machine.vsctl("del-port", device)
+    pooled.daemon.admin("/v1/reconcile", "POST")
+    wait_until(lambda: pool_of(pooled, network)["ready"] >= 2, "they are plugged anew", 40)
+
+    one, two = pooled.run_container(network), pooled.run_container(network)
+    assert pooled.pings(one, pooled.ip_of(two))
+
+
+def devices_of(stage: Stage, network: str) -> list[str]:
+    """The switch's ends of a network's ready ports."""
+    neutron_id = stage.neutron_network(network).id
+    ready = stage.neutron.network.ports(network_id=neutron_id, tags="kurier.role:ready")
+    return [
+        stage.machine.vsctl(
+            "--columns=name", "--bare", "find", "Interface", f"external_ids:iface-id={port.id}"
+        ).strip()
+        for port in ready
+    ]
