@@ -40,7 +40,7 @@ from localcloud.api import ADMIN_CLOUD, MEMBER_CLOUD, Cloud
 from localcloud.layout import Layout
 from localcloud.settings import Settings, load, state_folder
 from tests.cloud.stage import Stage
-from tests.cloud.stage.counting import NeutronLog
+from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.machine import Machine, OwnMachine
@@ -330,6 +330,12 @@ def second_stage(second_troupe: Troupe) -> Iterator[Stage]:
 def neutron_log(cloud: Cloud) -> NeutronLog:
     """What the local Neutron was asked."""
     return NeutronLog(cloud.service("neutron").log)
+
+
+@pytest.fixture
+def switch_log(cloud: Cloud) -> SwitchLog:
+    """What was written to the first host's Open vSwitch database."""
+    return SwitchLog(cloud.settings.state / "hosts" / HOST / "conf.db")
 
 
 @pytest.hookimpl(wrapper=True)

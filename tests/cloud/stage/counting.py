@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 _LINE = re.compile(
     r"\] (?P<source>[0-9a-f.:]+) \(\) .*? (?P<method>GET|POST|PUT|DELETE) (?P<path>/\S+) "
@@ -82,6 +84,34 @@ class NeutronLog:
         requests, start = Requests(), self.end
         yield requests
         requests.all += self.since(start, source)
+
+
+class SwitchLog:
+    """The file of a host's Open vSwitch database, which has each transaction that wrote to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def end(self) -> int:
+        """Where the file ends now."""
+        return self._path.stat().st_size
+
+    def ports_written(self, start: int) -> list[dict[str, Any]]:
+        """Transactions after `start` that touched a port, a bridge, or an interface's name or
+        external_ids: what plugging does, and ovs-vswitchd's own notes on links do not.
+        """
+        with self._path.open("rb") as file:
+            file.seek(start)
+            lines = file.read().splitlines()
+        bodies = [json.loads(line) for line in lines if line.startswith(b"{")]
+        return [body for body in bodies if _plugs(body)]
+
+
+def _plugs(transaction: dict[str, Any]) -> bool:
+    rows = [row for row in transaction.get("Interface", {}).values() if row]
+    named = any({"name", "external_ids"} & row.keys() for row in rows)
+    return named or "Port" in transaction or "Bridge" in transaction
 
 
 def _plain(path: str) -> str:
