@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 from kurier.service.protocols import Clock
 
-_QUIET = 0.6
-"""Seconds without a call after which a burst is over: a start's calls are closer together."""
+_QUIET = 2.0
+"""Seconds without a call after which a burst is over: on a busy machine a second may pass between
+the calls of starts that run side by side."""
 
 
 class Traffic:

@@ -51,7 +51,7 @@ class Daemon:
             "engine": {"docker_host": "unix:///var/run/docker.sock"},
             "datapath": {"ovsdb": self.machine.ovsdb},
             # Tests of everything else look at what one container costs and leaves.
-            "pool": {"enabled": False},
+            "pool": {"enabled": False, "lag": 0.0},
             # Tests judge leftovers at once; no container of theirs takes minutes to start.
             "reconcile": {"short_grace": True},
         }
