@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -60,42 +59,6 @@ def test_a_warm_start_asks_nothing_of_neutron_and_the_switch(
     assert switch_log.ports_written(plugs) == []
     pooled.settled()
     assert pooled.neutron_port(container).name == container
-
-
-@pytest.mark.local_cloud
-@pytest.mark.timeout(240)
-def test_a_warm_burst_asks_nothing_of_neutron(
-    troupe: Troupe, neutron_log: NeutronLog, switch_log: SwitchLog
-) -> None:
-    """Twenty at once: settling and refilling stand back until it is over."""
-    with troupe.own({"pool": {**POOL["pool"], "lag": 120.0}, **UNWATCHED}) as stage:
-        network = stage.create_network("-o", "kurier.pool.min=24", "-o", "kurier.pool.max=60")
-        wait_until(lambda: pool_of(stage, network)["ready"] >= 24, "24 are ready", 90)
-        stage.settled()
-        plugs = switch_log.end
-        with neutron_log.counted() as seen, ThreadPoolExecutor(8) as threads:
-            names = list(threads.map(lambda _: stage.run_container(network), range(20)))
-
-        assert not seen.all, seen.told()
-        assert switch_log.ports_written(plugs) == []
-        assert len({stage.ip_of(name) for name in names}) == 20
-        stage.settled(60)
-        assert {stage.neutron_port(name).name for name in names} == set(names)
-        stage.remove_container(*names)
-
-
-@pytest.mark.local_cloud
-def test_cold_starts_at_once_share_few_requests(troupe: Troupe, neutron_log: NeutronLog) -> None:
-    """A pool that begins empty: all run, and the ports come in few creates."""
-    with troupe.own({"pool": {**POOL["pool"], "max": 60}, **UNWATCHED}) as stage:
-        network = stage.create_network("-o", "kurier.pool.min=0", "-o", "kurier.pool.max=60")
-        with neutron_log.counted() as seen, ThreadPoolExecutor(8) as threads:
-            names = list(threads.map(lambda _: stage.run_container(network), range(12)))
-
-        assert len({stage.ip_of(name) for name in names}) == 12
-        creates = [one for one in seen.writes if (one.method, one.path) == ("POST", "/v2.0/ports")]
-        assert len(creates) <= 12, seen.told()
-        stage.remove_container(*names)
 
 
 def test_a_port_is_used_again_with_its_mac_and_address(pooled: Stage) -> None:
