@@ -306,6 +306,21 @@ def lan(troupe: Troupe) -> Iterator[str]:
     troupe.ordinary().docker("network", "rm", name)
 
 
+@pytest.fixture(scope="module")
+def pool_stage(request: pytest.FixtureRequest, troupe: Troupe) -> Iterator[Stage]:
+    """A daemon that keeps pools, with the settings that the module names `POOL`."""
+    with troupe.own(request.module.POOL) as stage:
+        yield stage
+
+
+@pytest.fixture
+def pooled(pool_stage: Stage) -> Iterator[Stage]:
+    """The module's daemon that keeps pools; each test's networks end with the test."""
+    yield pool_stage
+    pool_stage.cleanup()
+    pool_stage.settled()
+
+
 OwnStage = Callable[..., Any]
 
 

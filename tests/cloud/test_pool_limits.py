@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from datetime import datetime
 from ipaddress import ip_network
 
 import pytest
 
-from tests.cloud.conftest import Troupe
 from tests.cloud.stage import IMAGE, Stage, wait_until
 from tests.cloud.stage.counting import NeutronLog
 from tests.cloud.stage.pools import pool_of, ready
@@ -17,19 +17,6 @@ POOL = {
     "pool": {"enabled": True, "min": 2, "max": 16, "batch": 4, "cooling": 3.0, "lag": 4.0},
     "reconcile": {"interval": 3600.0},
 }
-
-
-@pytest.fixture(scope="module")
-def pool_stage(troupe: Troupe) -> Iterator[Stage]:
-    with troupe.own(POOL) as stage:
-        yield stage
-
-
-@pytest.fixture
-def pooled(pool_stage: Stage) -> Iterator[Stage]:
-    yield pool_stage
-    pool_stage.cleanup()
-    pool_stage.settled()
 
 
 def attempts(stage: Stage, network: str, number: int) -> tuple[list[str], list[str]]:
@@ -95,9 +82,6 @@ def test_no_address_is_back_before_its_time(pooled: Stage) -> None:
 
 def reuses(stage: Stage) -> list[float]:
     """Seconds from each release of an address to its next use, by the daemon's own log."""
-    import re
-    from datetime import datetime
-
     released: dict[str, datetime] = {}
     rests = []
     pattern = re.compile(

@@ -6,11 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
-import pytest
-
-from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.pools import pool_of
 
@@ -31,19 +27,6 @@ while time.monotonic() < until:
     seen += frame[23] == 6 and frame[26:30] == socket.inet_aton(sys.argv[1])
 print(seen)
 """
-
-
-@pytest.fixture(scope="module")
-def pool_stage(troupe: Troupe) -> Iterator[Stage]:
-    with troupe.own(POOL) as stage:
-        yield stage
-
-
-@pytest.fixture
-def pooled(pool_stage: Stage) -> Iterator[Stage]:
-    yield pool_stage
-    pool_stage.cleanup()
-    pool_stage.settled()
 
 
 def process_of(stage: Stage, container: str) -> str:

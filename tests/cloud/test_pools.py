@@ -3,35 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.cloud.conftest import Troupe
 from tests.cloud.stage import IMAGE, Stage, wait_until
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.pools import pool_of, ready
 
-UNWATCHED = {"reconcile": {"interval": 3600.0}}
 POOL: Table = {
-    **UNWATCHED,
+    "reconcile": {"interval": 3600.0},
     "pool": {"enabled": True, "min": 3, "max": 12, "batch": 4, "cooling": 2.0, "lag": 4.0},
 }
-
-
-@pytest.fixture(scope="module")
-def pool_stage(troupe: Troupe) -> Iterator[Stage]:
-    with troupe.own(POOL) as stage:
-        yield stage
-
-
-@pytest.fixture
-def pooled(pool_stage: Stage) -> Iterator[Stage]:
-    """A daemon that keeps pools, shared; each test's networks end with it."""
-    yield pool_stage
-    pool_stage.cleanup()
-    pool_stage.settled()
 
 
 def test_a_network_gets_its_ready_ports(pooled: Stage) -> None:

@@ -144,3 +144,13 @@ def test_whose_a_network_is(found: set[str], existing: bool) -> None:
 @pytest.mark.parametrize("tag", ["", "kurier.pool:", "x kurier.pool:abc", "kurier.for:01234567:ab"])
 def test_only_a_pool_tag_tells_a_pool(tag: str) -> None:
     assert tags.parse_pool(tag) is None
+
+
+def test_a_role_takes_the_place_of_the_one_before_and_others_tags_stay() -> None:
+    leased = frozenset({"kurier.env:1", "kurier.role:leased", "a" * 32, "b" * 32, "theirs"})
+    assert tags.with_role(leased, {tags.READY}) == {"kurier.env:1", tags.READY, "theirs"}
+
+
+def test_the_host_of_a_port_is_read_back() -> None:
+    assert tags.host_of(frozenset({tags.host_tag("node-1"), "x"})) == "node-1"
+    assert tags.host_of(frozenset({"x"})) == ""
