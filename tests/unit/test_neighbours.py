@@ -25,7 +25,7 @@ def test_a_gratuitous_arp_is_a_reply_to_all_about_the_sender() -> None:
 
 def internet_sum(data: bytes) -> int:
     """The ones' complement sum of RFC 1071; 0xffff over what carries its own checksum."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return total
