@@ -92,12 +92,16 @@ class Stock:
         return self._leased(port, subnet, address, warm=warm)
 
     def takes_back(self, lease: LeaseRecord) -> bool:
-        """Whether a lease's port goes back to its pool rather than away."""
+        """Whether a lease's port goes back to its pool rather than away.
+
+        A port in hand is worth more than those that Neutron was asked for and may never make.
+        """
         if not (self._settings.recycle and lease.recycle and lease.device and lease.port_id):
             return False
         network = self._ledger.network(lease.network)
         limits = None if network is None else self.limits(network)
-        return limits is not None and self.counts(lease.network).total < limits.maximum
+        counts = self.counts(lease.network)
+        return limits is not None and counts.total - counts.making < limits.maximum
 
     def take_back(self, lease: LeaseRecord) -> None:
         """The lease ends and its port begins to cool; call it inside a transaction or alone."""
