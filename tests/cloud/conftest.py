@@ -80,8 +80,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if "cloud" in item.path.parts:
-            item.add_marker(pytest.mark.timeout(_SECONDS), append=False)
+        if "cloud" in item.path.parts and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_SECONDS))
     if _CLOUD != ADMIN_CLOUD:
         admins = [item for item in items if item.get_closest_marker("administrator")]
         config.hook.pytest_deselected(items=admins)
