@@ -192,3 +192,23 @@ def devices_of(stage: Stage, network: str) -> list[str]:
         ).strip()
         for port in ready
     ]
+
+
+def test_an_address_asked_for_at_once_comes_without_the_former_containers_group(
+    pooled: Stage,
+) -> None:
+    """The port still cools, and in Neutron it may still wear what it was given."""
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    first = pooled.run_container(network, "--expose", "8082/tcp")
+    address = pooled.ip_of(first)
+    pooled.settled()
+    before = pooled.neutron_port(first)
+    assert len(before.security_group_ids) == 2
+    pooled.remove_container(first)
+
+    second = pooled.run_container(network, "--ip", address)
+
+    pooled.settled()
+    port = pooled.neutron_port(second)
+    assert port.id == before.id
+    assert len(port.security_group_ids) == 1

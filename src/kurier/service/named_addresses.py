@@ -68,9 +68,14 @@ class NamedAddresses:
     ) -> bool:
         """Takes the port of a pool that has the address; a pool that cannot give it loses it."""
         port = self._stock.holder(subnet.id, address)
+        if port is not None and port.dressed:
+            # Before the lease: what a lease wears is its container's, and stays on.
+            await self._outbox.settle(JobKind.SETTLE, port.id)
+            port = self._stock.holder(subnet.id, address)
         if port is None:
             return False
-        if port.network != network.id or not alone or port.stage is Stage.DROPPING:
+        foreign = port.network != network.id or not alone or port.dressed
+        if foreign or port.stage is Stage.DROPPING:
             if port.stage is not Stage.DROPPING:
                 self._stock.drop(port, "its address was asked for")
             await self._outbox.settle(JobKind.DROP_STOCK, port.id)
@@ -87,8 +92,6 @@ class NamedAddresses:
 
     async def _cleaned(self, lease: LeaseRecord, port: StockPort) -> None:
         """Makes a port that has not cooled fit at once: the user asked for just this one."""
-        if port.dressed:
-            await self._outbox.settle(JobKind.SETTLE, port.id)
         await self._context.datapath.unplug(port.device)
         if port.port_id is not None:
             addresses = tuple(one.address for one in port.addresses)
