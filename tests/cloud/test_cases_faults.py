@@ -28,10 +28,7 @@ def stage(second_troupe: Troupe) -> Iterator[Stage]:
 
 def ports_of(stage: Stage, network: str) -> list[str]:
     """The addresses of the network's container ports in Neutron."""
-    found = stage.neutron.network.ports(network_id=stage.neutron_network(network).id)
-    return [
-        port.fixed_ips[0]["ip_address"] for port in found if port.device_owner == "compute:kuryr"
-    ]
+    return [port.fixed_ips[0]["ip_address"] for port in stage.container_ports(network)]
 
 
 @pytest.mark.timeout(240)

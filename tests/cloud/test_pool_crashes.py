@@ -139,12 +139,7 @@ def check_pool(stage: Stage, network: str) -> None:
         pool = pool_of(stage, network)
         if pool["coming"] or pool["cooling"] or stage.owed():
             return False
-        neutron_id = stage.neutron_network(network).id
-        ports = [
-            port
-            for port in stage.neutron.network.ports(network_id=neutron_id)
-            if port.device_owner == "compute:kuryr"
-        ]
+        ports = stage.container_ports(network)
         marked = stage.machine.vsctl(
             "--columns=name", "--bare", "find", "Interface", "external_ids:kurier-lease!=none"
         ).split()

@@ -40,11 +40,6 @@ def watched(troupe: Troupe, cloud: Cloud, tmp_path: Path) -> Iterator[tuple[Stag
             yield stage, broker
 
 
-def container_ports(stage: Stage, network: str) -> set[str]:
-    found = stage.neutron.network.ports(network_id=stage.neutron_network(network).id)
-    return {str(port.id) for port in found if port.device_owner == "compute:kuryr"}
-
-
 @pytest.mark.timeout(240)
 def test_ports_whose_answer_was_lost_are_found_again(watched: tuple[Stage, Broker]) -> None:
     """Neutron made them and the answer never came: they are taken in, and none is left over."""
@@ -59,7 +54,10 @@ def test_ports_whose_answer_was_lost_are_found_again(watched: tuple[Stage, Broke
     wait_until(lambda: pool_of(stage, network)["ready"] >= 2, "the pool is full", 90)
     assert lost.is_set()
     wait_until(
-        lambda: container_ports(stage, network) == {str(one.id) for one in ready(stage, network)},
+        lambda: (
+            {one.id for one in stage.container_ports(network)}
+            == {one.id for one in ready(stage, network)}
+        ),
         "Neutron has no port more",
         60,
     )

@@ -118,12 +118,12 @@ def test_an_admin_deletes_a_ready_port_and_one_in_use(pooled: Stage) -> None:
 def test_a_drained_host_keeps_its_containers(pooled: Stage) -> None:
     network = pooled.create_network("-o", "kurier.pool.wait=true")
     name, peer = pooled.run_container(network), pooled.run_container(network)
-    pooled.daemon.post("/v1/pools/drain", {})
+    pooled.daemon.admin("/v1/pools/drain", "POST", {})
     wait_until(lambda: not ready(pooled, network), "no port waits", 40)
     assert pooled.pings(peer, pooled.ip_of(name))
     cold = pooled.run_container(network)
     assert pooled.pings(cold, pooled.ip_of(name))
-    pooled.daemon.post("/v1/pools/resume", {})
+    pooled.daemon.admin("/v1/pools/resume", "POST", {})
     wait_until(lambda: pool_of(pooled, network)["ready"] >= 2, "ports wait again", 40)
 
 
@@ -134,12 +134,12 @@ def test_a_group_that_waiting_ports_wear_is_freed_by_one_command(pooled: Stage) 
     )
     assert {tuple(port.security_group_ids) for port in ready(pooled, network)} == {(group.id,)}
 
-    freed = pooled.daemon.post("/v1/pools/free", {"resource": group.name})
+    freed = pooled.daemon.admin("/v1/pools/free", "POST", {"resource": group.name})
 
     assert freed["ports"] == 2
     wait_until(lambda: not ready(pooled, network), "no port waits", 40)
     pooled.neutron.network.delete_security_group(group.id)
-    pooled.daemon.post("/v1/pools/resume", {})
+    pooled.daemon.admin("/v1/pools/resume", "POST", {})
 
 
 def test_every_hosts_ready_ports_are_told(pooled: Stage) -> None:

@@ -29,14 +29,10 @@ print(seen)
 """
 
 
-def process_of(stage: Stage, container: str) -> str:
-    return str(stage.docker.inspect(container)["State"]["Pid"])
-
-
 def segments(stage: Stage, container: str, source: str, seconds: float) -> int:
     """How many TCP segments of a source come into a container within so long."""
     python = [sys.executable, "-c", _CAPTURE, source, str(seconds)]
-    inside = ["nsenter", "-t", process_of(stage, container), "-n", *python]
+    inside = ["nsenter", "-t", stage.process_of(container), "-n", *python]
     return int(stage.machine.run(inside).stdout)
 
 
@@ -140,7 +136,7 @@ def test_a_device_that_somebody_holds_is_not_handed_out(pooled: Stage) -> None:
     first = pooled.run_container(network)
     address = pooled.ip_of(first)
     holder = pooled.machine.popen(
-        ["nsenter", "-t", process_of(pooled, first), "-n", "sleep", "600"],
+        ["nsenter", "-t", pooled.process_of(first), "-n", "sleep", "600"],
         stdin=subprocess.DEVNULL,
     )
     try:

@@ -31,10 +31,6 @@ def pings_from_outside(stage: Stage, process: str, address: str) -> bool:
     return any(host_of(stage).run(ping, check=False).returncode == 0 for _ in range(3))
 
 
-def process_of(stage: Stage, container: str) -> str:
-    return str(stage.docker.inspect(container)["State"]["Pid"])
-
-
 def test_containers_come_back_with_the_engine_at_their_addresses(stage: Stage) -> None:
     before = stage.snapshot()
     cidr = stage.cidr()
@@ -57,11 +53,11 @@ def test_traffic_goes_on_while_an_engine_with_live_restore_is_dead(second_troupe
         before = stage.snapshot()
         network, other = stage.create_network(), stage.create_network()
         first, second = stage.run_container(network), stage.run_container(network)
-        address, process = stage.ip_of(second), process_of(stage, first)
+        address, process = stage.ip_of(second), stage.process_of(first)
         host_of(stage).kill_dockerd()
         assert pings_from_outside(stage, process, address)
         host_of(stage).start_dockerd()
-        assert process_of(stage, first) == process
+        assert stage.process_of(first) == process
         assert stage.pings(first, address)
         stage.docker("network", "connect", other, first)
         stage.docker("network", "disconnect", other, first)

@@ -67,7 +67,7 @@ class Report:
             switch=switch,
             engine=engine,
             ledger=self._ledger,
-            pools=[_pool_row(view) for view in self._driver.keeper.views()],
+            pools=self.pools(),
             leases=dict(Counter(lease.state.value for lease in self._context.ledger.leases())),
             outbox=outbox_status(self._context.ledger.jobs(), self._context.clock.now()),
             left_standing=self._driver.networks.left_standing(),

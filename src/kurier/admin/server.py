@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -17,6 +17,7 @@ from kurier.docker.sockets import UnixSocket
 from kurier.model.errors import Code, KurierError
 
 _Answer = Callable[[], Awaitable[object]]
+_Said = TypeVar("_Said", bound=msgspec.Struct)
 
 
 class _Drain(msgspec.Struct):
@@ -75,32 +76,24 @@ class AdminServer:
         return runner
 
     def _app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/v1/status", _json(self._views.status))
-        app.router.add_get("/v1/networks", _json(_later(self._views.networks)))
-        app.router.add_get("/v1/ports", _json(_later(self._views.ports)))
-        app.router.add_get("/v1/pools", _json(_later(self._views.pools)))
-        app.router.add_get("/v1/pools/everywhere", _json(self._views.ready_ports))
-        app.router.add_get("/v1/pools/networks", _json(self._views.waiting_networks))
-        app.router.add_post("/v1/pools/networks", self._want_networks)
-        app.router.add_post("/v1/pools/drain", self._drain)
-        app.router.add_post("/v1/pools/resume", _json(self._views.resume))
-        app.router.add_post("/v1/pools/free", self._free)
-        app.router.add_post("/v1/reconcile", _json(self._views.reconcile))
+        app, views = web.Application(), self._views
+        app.router.add_get("/v1/status", _json(views.status))
+        app.router.add_get("/v1/networks", _json(_later(views.networks)))
+        app.router.add_get("/v1/ports", _json(_later(views.ports)))
+        app.router.add_get("/v1/pools", _json(_later(views.pools)))
+        app.router.add_get("/v1/pools/everywhere", _json(views.ready_ports))
+        app.router.add_get("/v1/pools/networks", _json(views.waiting_networks))
+        app.router.add_post(
+            "/v1/pools/networks", _told(_Networks, lambda said: views.waiting_networks(said.count))
+        )
+        app.router.add_post(
+            "/v1/pools/drain", _told(_Drain, lambda said: views.drain(said.networks))
+        )
+        app.router.add_post("/v1/pools/resume", _json(views.resume))
+        app.router.add_post("/v1/pools/free", _told(_Free, lambda said: views.free(said.resource)))
+        app.router.add_post("/v1/reconcile", _json(views.reconcile))
         app.router.add_get("/metrics", self._metrics)
         return app
-
-    async def _drain(self, request: web.Request) -> web.Response:
-        asked = msgspec.json.decode(await request.read(), type=_Drain)
-        return await _answered(lambda: self._views.drain(asked.networks))
-
-    async def _want_networks(self, request: web.Request) -> web.Response:
-        asked = msgspec.json.decode(await request.read(), type=_Networks)
-        return await _answered(lambda: self._views.waiting_networks(asked.count))
-
-    async def _free(self, request: web.Request) -> web.Response:
-        asked = msgspec.json.decode(await request.read(), type=_Free)
-        return await _answered(lambda: self._views.free(asked.resource))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         text, media_type = self._views.metrics()
@@ -117,6 +110,18 @@ def _later(answer: Callable[[], object]) -> _Answer:
 def _json(answer: _Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def serve(_request: web.Request) -> web.Response:
         return await _answered(answer)
+
+    return serve
+
+
+def _told(
+    kind: type[_Said], answer: Callable[[_Said], Awaitable[object]]
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Serves what a body of this kind asks for."""
+
+    async def serve(request: web.Request) -> web.Response:
+        said = msgspec.json.decode(await request.read(), type=kind)
+        return await _answered(lambda: answer(said))
 
     return serve
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from kurier.model.ids import (
     DockerNetworkId,
@@ -23,6 +25,9 @@ from kurier.model.ids import (
 )
 from kurier.model.neutron import Rule
 from kurier.model.options import NetworkOptions
+
+_State = TypeVar("_State", bound=StrEnum)
+_Event = TypeVar("_Event", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +140,20 @@ MOVES: dict[tuple[LeaseState, LeaseEvent], LeaseState] = {
 
 
 class WrongMove(Exception):
-    """A lease was told something that its state does not allow: a defect, not the user's fault."""
+    """Something was told what its state does not allow: a defect, not the user's fault."""
 
 
 def move(state: LeaseState, event: LeaseEvent) -> LeaseState:
     """The state after an event; raises WrongMove where the table has none."""
+    return next_state(MOVES, state, event)
+
+
+def next_state(
+    moves: Mapping[tuple[_State, _Event], _State], state: _State, event: _Event
+) -> _State:
+    """What a table of moves makes of a state and an event; raises WrongMove where it has none."""
     try:
-        return MOVES[state, event]
+        return moves[state, event]
     except KeyError:
         raise WrongMove(f"{event.value} is no move from {state.value}") from None
 
@@ -187,7 +199,6 @@ class LeaseRecord:
     mac: str = ""
     before: PortBefore | None = None
     endpoint: EndpointId | None = None
-    sandbox: str = ""
     device: str = ""
     peer: str = ""
     exposed: tuple[Rule, ...] = ()

@@ -19,7 +19,7 @@ from kurier.model.ids import (
     PortId,
     SecurityGroupId,
 )
-from kurier.model.records import LeasedAddress, WrongMove
+from kurier.model.records import LeasedAddress, next_state
 
 
 class Stage(StrEnum):
@@ -64,10 +64,7 @@ STAGE_MOVES: dict[tuple[Stage, StageEvent], Stage] = {
 
 def move_stage(stage: Stage, event: StageEvent) -> Stage:
     """The stage after an event; raises WrongMove where the table has none."""
-    try:
-        return STAGE_MOVES[stage, event]
-    except KeyError:
-        raise WrongMove(f"{event.value} is no move from {stage.value}") from None
+    return next_state(STAGE_MOVES, stage, event)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from kurier.service.context import Context
 from kurier.service.doing import doing
 from kurier.service.lookup import find_groups, find_qos
 from kurier.service.networks import Networks
-from kurier.service.outbox import JobKind, Outbox
+from kurier.service.outbox import SETTLE_DELAY, JobKind, Outbox
 from kurier.service.ports import Guard, Ports, guard_of, requests_of, unattached
 from kurier.service.requests import (
     EndpointAnswer,
@@ -36,8 +36,6 @@ from kurier.service.requests import (
 from kurier.service.turns import Turns
 
 LOG = logging.getLogger(__name__)
-_SETTLE_DELAY = 0.7
-"""Seconds until the engine surely knows which container an endpoint belongs to."""
 
 
 class Endpoints:
@@ -215,7 +213,7 @@ class Endpoints:
     def _attached(self, lease: LeaseRecord) -> LeaseRecord:
         with self._ledger.transaction():
             self._ledger.put_lease(lease)
-            self._outbox.add(JobKind.SETTLE, lease.id, delay=_SETTLE_DELAY)
+            self._outbox.add(JobKind.SETTLE, lease.id, delay=SETTLE_DELAY)
         return lease
 
     def _detach(self, lease: LeaseRecord) -> None:

@@ -17,8 +17,8 @@ from kurier.model.neutron import FixedIpRequest, Port, PortFilter, PortSpec
 from kurier.model.records import LeasedAddress, NetworkRecord, SubnetRecord
 from kurier.model.stock import Stage, StageEvent, StockPort
 from kurier.model.wiring import Plug
-from kurier.service.context import DEVICE_OWNER, Context
-from kurier.service.ports import NOTHING_WAS_MADE, refuse_unusable
+from kurier.service.context import Context
+from kurier.service.ports import NOTHING_WAS_MADE, guard_of, own_port, refuse_unusable
 from kurier.service.stock import Stock
 
 LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Growth:
     def __init__(self, context: Context, stock: Stock) -> None:
         self._context = context
         self._ledger = context.ledger
-        self.stock = self._stock = stock
+        self.stock = stock
         self.under_way: set[LeaseId] = set()
         """Ports at work here: nobody else may move or judge them."""
         self._ended = asyncio.Event()
@@ -47,7 +47,7 @@ class Growth:
         """
         intents = self._intents(network, count)
         with self._working_on(intents):
-            specs = [await self._spec(network, port) for port in intents]
+            specs = await self._specs(network, intents)
             try:
                 made = await self._context.cloud.create_ports(specs)
             except KurierError as error:
@@ -98,21 +98,15 @@ class Growth:
             for port in ports:
                 self._ledger.drop_stock(port.id)
 
-    async def _spec(self, network: NetworkRecord, port: StockPort) -> PortSpec:
-        host = await self._context.host()
-        return PortSpec(
-            network_id=port.neutron_network,
-            name=port_name(port.id),
-            device_id=port.id,
-            device_owner=DEVICE_OWNER,
-            host_id=host,
+    async def _specs(self, network: NetworkRecord, intents: Sequence[StockPort]) -> list[PortSpec]:
+        """One for each intent; alike but for the key, so that the switch is asked once."""
+        first, guard = intents[0], guard_of(network)
+        alike = replace(
+            await own_port(self._context, first.id, first.neutron_network, guard, tags.READY),
             fixed_ips=tuple(FixedIpRequest(one.id) for one in pool_subnets(network)),
-            security_groups=network.security_groups,
-            qos_policy_id=network.qos_policy_id,
-            port_security=network.port_security,
-            description=ready_description(port),
-            tags=(*await self._context.port_tags(host), tags.READY),
+            description=ready_description(first),
         )
+        return [replace(alike, name=port_name(one.id), device_id=one.id) for one in intents]
 
     def _take_in(
         self, network: NetworkRecord, intents: Sequence[StockPort], made: Sequence[Port]
@@ -129,10 +123,10 @@ class Growth:
                 if current is None or current.stage is not Stage.MAKING:
                     self._given_up(_with_port(intent, port))
                     continue
-                taken = self._stock.put(_with_port(intent, port), StageEvent.MADE)
+                taken = self.stock.put(_with_port(intent, port), StageEvent.MADE)
                 fault = _fault(network, port)
                 if fault:
-                    self._stock.drop(taken, fault)
+                    self.stock.drop(taken, fault)
                     unusable = port
                 else:
                     bound.append(taken)
@@ -143,7 +137,7 @@ class Growth:
     def _given_up(self, port: StockPort) -> None:
         """A port that was given up while Neutron made it is deleted as what it is now."""
         self._ledger.put_stock(port)
-        self._stock.drop(port, "it was given up while Neutron made it")
+        self.stock.drop(port, "it was given up while Neutron made it")
 
     async def _wire(self, network: NetworkRecord, ports: Sequence[StockPort]) -> None:
         datapath = self._context.datapath
@@ -176,7 +170,7 @@ class Growth:
     def _arrived(self, port: StockPort) -> None:
         current = self._ledger.stock_port(port.id)
         if current == port:  # else it was given up, or taken by its address, meanwhile
-            self._stock.put(port, StageEvent.WIRED)
+            self.stock.put(port, StageEvent.WIRED)
 
     def _named(self, port: StockPort) -> StockPort:
         unique = self._context.names.hex(11)
@@ -213,7 +207,7 @@ class Growth:
         finally:
             self.under_way -= mine
             self._ended.set()
-            self._stock.changed.set()
+            self.stock.changed.set()
 
 
 def pool_subnets(network: NetworkRecord) -> tuple[SubnetRecord, ...]:

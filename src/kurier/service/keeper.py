@@ -76,7 +76,7 @@ class Keeper:
         self._context = context
         self._ledger = context.ledger
         self._clock = context.clock
-        self.stock = self._stock = stock
+        self.stock = stock
         self._growth = growth
         self._recycling = Recycling(context, stock)
         self._traffic = traffic
@@ -90,16 +90,16 @@ class Keeper:
         if self._ledger.meta(_BOOT) != boot:
             for port in self._ledger.stock():
                 if port.stage in (Stage.READY, Stage.COOLING):
-                    self._stock.put(port, StageEvent.UNPLUGGED, "the host was started anew")
+                    self.stock.put(port, StageEvent.UNPLUGGED, "the host was started anew")
             self._ledger.set_meta(_BOOT, boot)
 
     async def run(self) -> None:
         """Works for ever; cancel it to stop."""
         while True:
-            self._stock.changed.clear()
+            self.stock.changed.clear()
             pause = self.turn()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stock.changed.wait(), pause)
+                await asyncio.wait_for(self.stock.changed.wait(), pause)
             await asyncio.sleep(_PACE)
 
     async def stop(self) -> None:
@@ -127,8 +127,8 @@ class Keeper:
         """Every pool, for people and metrics."""
         found = []
         for network in self._ledger.networks():
-            limits = self._stock.limits(network)
-            drained = self._stock.drained(network.id)
+            limits = self.stock.limits(network)
+            drained = self.stock.drained(network.id)
             if limits is None and not drained:
                 continue
             rest = self._rest(network)
@@ -137,8 +137,8 @@ class Keeper:
                     network.id,
                     limits.minimum if limits else 0,
                     limits.maximum if limits else 0,
-                    self._stock.target(network),
-                    self._stock.counts(network.id),
+                    self.stock.target(network),
+                    self.stock.counts(network.id),
                     drained,
                     rest.reason if rest else "",
                     max(0.0, rest.until - self._clock.monotonic()) if rest else 0.0,
@@ -149,9 +149,9 @@ class Keeper:
 
     async def filled(self, network: NetworkRecord, seconds: float) -> bool:
         """Waits until a pool has its minimum, or rests, or for so long."""
-        limits = self._stock.limits(network)
+        limits = self.stock.limits(network)
         until = self._clock.monotonic() + seconds
-        while limits is not None and self._stock.ready(network.id) < limits.minimum:
+        while limits is not None and self.stock.ready(network.id) < limits.minimum:
             if self._rest(network) is not None or self._clock.monotonic() >= until:
                 return False
             await asyncio.sleep(0.05)
@@ -168,12 +168,12 @@ class Keeper:
     def grew_again(self, network: DockerNetworkId) -> None:
         """Addresses became free: a resting pool may try at once."""
         self._rests.pop(network, None)
-        self._stock.changed.set()
+        self.stock.changed.set()
 
     # ── one pool ──
 
     def _tend(self, network: NetworkRecord, ports: list[StockPort], room: int, quiet: bool) -> None:
-        limits = self._stock.limits(network)
+        limits = self.stock.limits(network)
         if limits is None:
             self._give_up(ports, "its pool is drained or ended")
             return
@@ -181,8 +181,8 @@ class Keeper:
         self._wire(network, [port for port in idle if port.stage is Stage.BOUND])
         self._cool(network, [port for port in idle if port.stage is Stage.COOLING])
         self._find(network, [port for port in idle if port.stage is Stage.MAKING])
-        counts, level = count(ports), self._stock.level(network.id)
-        low = counts.ready * 10 <= self._stock.target(network)
+        counts, level = count(ports), self.stock.level(network.id)
+        low = counts.ready * 10 <= self.stock.target(network)
         more = lacking(replace(limits, room=max(0, room)), counts, level)
         if more and (quiet or low) and self._rest(network) is None:
             first = min(more, _FIRST_BATCH) if counts.ready == 0 else more
@@ -191,7 +191,7 @@ class Keeper:
             less = surplus(limits, counts, level)
             ready = [port for port in ports if port.stage is Stage.READY]
             for port in sorted(ready, key=lambda one: one.since)[:less]:
-                self._stock.drop(port, "more are ready than are asked for")
+                self.stock.drop(port, "more are ready than are asked for")
 
     def _grow(self, network: NetworkRecord, number: int) -> None:
         growing = sum(1 for name in self._tasks if name.startswith("grow "))
@@ -207,7 +207,7 @@ class Keeper:
             )
 
     def _cool(self, network: NetworkRecord, ports: list[StockPort]) -> None:
-        due = [port for port in ports if self._stock.cooled_at(port) <= 0]
+        due = [port for port in ports if self.stock.cooled_at(port) <= 0]
         if due and self._rest(network, "cool ") is None:
             self._begin(f"cool {network.id}", network, lambda: self._cooled(network, due), "cool ")
 
@@ -229,7 +229,7 @@ class Keeper:
     def _give_up(self, ports: list[StockPort], reason: str) -> None:
         for port in ports:
             if port.stage is not Stage.DROPPING and port.id not in self._growth.under_way:
-                self._stock.drop(port, reason)
+                self.stock.drop(port, reason)
 
     # ── work in the background ──
 
@@ -247,7 +247,7 @@ class Keeper:
 
     def _ended(self, name: str) -> None:
         self._tasks.pop(name, None)
-        self._stock.changed.set()
+        self.stock.changed.set()
 
     async def _guarded(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -292,5 +292,5 @@ class Keeper:
         waits += [rest.until - self._clock.monotonic() for rest in self._rests.values()]
         for port in self._ledger.stock():
             if port.stage is Stage.COOLING:
-                waits.append(self._stock.cooled_at(port))
+                waits.append(self.stock.cooled_at(port))
         return max(_PACE, min(wait for wait in waits if wait > 0))

@@ -25,6 +25,7 @@ from kurier.model.stock import Stage, StockPort
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports, before_of, requests_of, unattached
+from kurier.service.recycling import forget_flows
 from kurier.service.stock import Stock
 
 
@@ -93,9 +94,7 @@ class NamedAddresses:
     async def _cleaned(self, lease: LeaseRecord, port: StockPort) -> None:
         """Makes a port that has not cooled fit at once: the user asked for just this one."""
         await self._context.datapath.unplug(port.device)
-        if port.port_id is not None:
-            addresses = tuple(one.address for one in port.addresses)
-            await self._context.datapath.forget_flows(port.port_id, addresses)
+        await forget_flows(self._context, port)
         current = self._ledger.lease(lease.id) or lease
         self._ledger.put_lease(replace(current, device="", peer=""))
 

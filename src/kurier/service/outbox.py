@@ -23,6 +23,8 @@ from kurier.service.traffic import Traffic
 LOG = logging.getLogger(__name__)
 _WORKERS = 4
 _FIRST_BACKOFF = 1.0
+SETTLE_DELAY = 0.7
+"""Seconds until the engine surely knows which container an endpoint belongs to."""
 
 
 class JobKind(StrEnum):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import LeaseId, PortId, QosPolicyId, SecurityGroupId
+from kurier.model.ids import LeaseId, NetworkId, PortId, QosPolicyId, SecurityGroupId
 from kurier.model.naming import port_name
 from kurier.model.neutron import (
     FixedIpRequest,
@@ -207,20 +207,12 @@ class Ports:
         guard: Guard,
         mac: str | None,
     ) -> PortSpec:
-        host = await self._context.host()
-        return PortSpec(
-            network_id=lease.neutron_network,
-            name=port_name(lease.id),
-            device_id=lease.id,
-            device_owner=DEVICE_OWNER,
-            host_id=host,
+        spec = await own_port(self._context, lease.id, lease.neutron_network, guard, tags.LEASED)
+        return replace(
+            spec,
             fixed_ips=addresses,
             mac=mac or None,
-            security_groups=guard.groups,
-            qos_policy_id=guard.qos,
-            port_security=guard.port_security,
             description=f"Kurier: Docker network {lease.network}",
-            tags=(*await self._context.port_tags(host), tags.LEASED),
         )
 
     def _with_port(self, lease: LeaseRecord, port: Port, guard: Guard) -> LeaseRecord:
@@ -279,6 +271,27 @@ async def remove_marks(cloud: Cloud, port: Port, kept: Iterable[str] = ()) -> No
     for tag in sorted(port.tags - set(kept)):
         if tags.is_port_mark(tag):
             await cloud.remove_tag(Kind.PORT, port.id, tag)
+
+
+async def own_port(
+    context: Context, key: LeaseId, network: NetworkId, guard: Guard, role: str
+) -> PortSpec:
+    """A port of this host's to create: named and found by its key, guarded, tagged. What it is for
+    and which addresses it gets is the caller's to say.
+    """
+    host = await context.host()
+    return PortSpec(
+        network_id=network,
+        name=port_name(key),
+        device_id=key,
+        device_owner=DEVICE_OWNER,
+        host_id=host,
+        fixed_ips=(),
+        security_groups=guard.groups,
+        qos_policy_id=guard.qos,
+        port_security=guard.port_security,
+        tags=(*await context.port_tags(host), role),
+    )
 
 
 def guard_of(network: NetworkRecord) -> Guard:

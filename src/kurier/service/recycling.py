@@ -39,7 +39,7 @@ class Recycling:
             self._wait(port, _HELD)
             return
         try:
-            await self._forget_flows(port)
+            await forget_flows(self._context, port)
         except KurierError as error:
             if self._unchanged(port):
                 self._stock.drop(port, error.sentence)
@@ -51,14 +51,16 @@ class Recycling:
         else:
             self._stock.put(port, StageEvent.UNPLUGGED, "its device went with its container")
 
-    async def _forget_flows(self, port: StockPort) -> None:
-        if port.port_id is not None:
-            addresses = tuple(one.address for one in port.addresses)
-            await self._context.datapath.forget_flows(port.port_id, addresses)
-
     def _unchanged(self, port: StockPort) -> bool:
         return self._ledger.stock_port(port.id) == port
 
     def _wait(self, port: StockPort, reason: str) -> None:
         if port.reason != reason and self._unchanged(port):
             self._ledger.put_stock(replace(port, reason=reason))
+
+
+async def forget_flows(context: Context, port: StockPort) -> None:
+    """Has the switch forget what a port's former container was connected to; SWITCH_ERROR."""
+    if port.port_id is not None:
+        addresses = tuple(one.address for one in port.addresses)
+        await context.datapath.forget_flows(port.port_id, addresses)

@@ -31,12 +31,11 @@ from kurier.model.stock import (
     target,
 )
 from kurier.service.context import Context
-from kurier.service.outbox import JobKind, Outbox
+from kurier.service.outbox import SETTLE_DELAY, JobKind, Outbox
 
 LOG = logging.getLogger(__name__)
 _DRAINED = "pool-drained"
 _EVERYWHERE = "*"
-_SETTLE_DELAY = 0.7
 LOST_ANSWER_DELAY = 12.0
 """Seconds until a create whose answer was lost has surely ended in Neutron, either way."""
 
@@ -125,7 +124,7 @@ class Stock:
             self._ledger.drop_lease(lease.id)
             self._ledger.put_stock(port)
             if lease.state is LeaseState.LEASED:
-                self._outbox.add(JobKind.SETTLE, lease.id, delay=_SETTLE_DELAY)
+                self._outbox.add(JobKind.SETTLE, lease.id, delay=SETTLE_DELAY)
         self.changed.set()
 
     # ── what the keeper does ──

@@ -112,27 +112,20 @@ class Daemon:
             self.stop()
         self.start()
 
-    def admin(self, path: str = "/v1/status", method: str = "GET") -> Any:
+    def admin(
+        self,
+        path: str = "/v1/status",
+        method: str = "GET",
+        said: Mapping[str, object] | None = None,
+    ) -> Any:
         """What the admin socket answers, as JSON."""
         connection = _UnixConnection(self.admin_socket)
         try:
-            connection.request(method, path)
+            connection.request(method, path, None if said is None else json.dumps(said).encode())
             reply = connection.getresponse()
             body = reply.read()
             assert reply.status < 300, f"{method} {path}: {reply.status} {body!r}"
             return json.loads(body) if "json" in (reply.getheader("Content-Type") or "") else body
-        finally:
-            connection.close()
-
-    def post(self, path: str, said: Mapping[str, object]) -> Any:
-        """Tells the admin socket something, and its answer."""
-        connection = _UnixConnection(self.admin_socket)
-        try:
-            connection.request("POST", path, json.dumps(said).encode())
-            reply = connection.getresponse()
-            body = reply.read()
-            assert reply.status < 300, f"POST {path}: {reply.status} {body!r}"
-            return json.loads(body)
         finally:
             connection.close()
 

@@ -135,6 +135,10 @@ class Stage:
         """`docker exec`: its output."""
         return self.docker("exec", container, *command, check=check, seconds=seconds)
 
+    def process_of(self, container: str) -> str:
+        """The id of a container's first process."""
+        return str(self.docker.inspect(container)["State"]["Pid"])
+
     def endpoint(self, container: str, network: str = "") -> dict[str, Any]:
         """The container's endpoint as `docker inspect` shows it; of its only network, or one."""
         endpoints: dict[str, Any] = self.docker.inspect(container)["NetworkSettings"]["Networks"]
@@ -193,6 +197,11 @@ class Stage:
         mac = self.endpoint(container, network)["MacAddress"]
         (port,) = self.neutron.network.ports(mac_address=mac)
         return port
+
+    def container_ports(self, docker_network: str) -> list[Any]:
+        """The ports of a Docker network's Neutron network that are, or wait to be, containers'."""
+        found = self.neutron.network.ports(network_id=self.neutron_network(docker_network).id)
+        return [port for port in found if port.device_owner == "compute:kuryr"]
 
     def make_network(self, *ranges: object, shared: bool = False, **values: Any) -> Any:
         """A Neutron network as an operator makes it, with a subnet for each range."""
