@@ -21,7 +21,6 @@ OS_CLOUD             where it names another cloud than the local one and no loca
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import tempfile
 import warnings
@@ -43,9 +42,9 @@ from tests.cloud.stage import Stage
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.engine import Docker
+from tests.cloud.stage.leftovers import sweep, sweep_cloud
 from tests.cloud.stage.machine import Machine, OwnMachine
 from tests.cloud.stage.snapshot import SHARED
-from tests.cloud.stage.stage import LABEL
 
 HOST = os.environ.get("KURIER_TEST_HOST", "host1")
 SECOND_HOST = os.environ.get("KURIER_TEST_HOST_2", f"host{int(HOST.removeprefix('host')) + 1}")
@@ -251,7 +250,9 @@ def second_troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -
 
 def _troupe(machine: Machine, neutron: Connection, prefix: str) -> Troupe:
     _have_image(machine)
-    _sweep(machine, neutron)
+    sweep(machine, neutron, f"kt-{HOST}")
+    if _own_cloud() is None and not SHARED:
+        sweep_cloud(machine, neutron)
     owner = ""
     if _own_cloud() is None and _CLOUD != ADMIN_CLOUD:
         with connect(Cloud.load(), _CLOUD) as tenant:
@@ -268,24 +269,6 @@ def _have_image(machine: Machine) -> None:
         archive = folder / "image.tar"
         archive.write_bytes(image.image_archive(layer, "test"))
         Docker(machine)("load", "-i", str(archive))
-
-
-def _sweep(machine: Machine, neutron: Connection) -> None:
-    """Takes away what a session that was killed left on this host."""
-    docker = Docker(machine)
-    dead = docker("ps", "-aq", "--filter", f"label={LABEL}").split()
-    if dead:
-        docker("rm", "-f", *dead)
-    for name in docker("network", "ls", "--format", "{{.Name}}").split():
-        if name.startswith("kt-"):
-            docker("network", "rm", name, check=False)
-    ours = re.compile(rf"kt-{HOST}-[0-9a-f]{{4}}-")
-    for network in neutron.network.networks():
-        if ours.match(network.name):
-            for port in neutron.network.ports(network_id=network.id):
-                if not port.device_owner.startswith("network:"):
-                    neutron.network.delete_port(port.id)
-            neutron.network.delete_network(network.id)
 
 
 @pytest.fixture
