@@ -28,7 +28,10 @@ def sweep(machine: Machine, neutron: Connection, prefix: str) -> None:
     ours = re.compile(rf"{prefix}-[0-9a-f]{{4}}-")
     for network in neutron.network.networks():
         if ours.match(network.name):
-            _remove_network(neutron, network.id)
+            for port in neutron.network.ports(network_id=network.id):
+                if not port.device_owner.startswith("network:"):
+                    neutron.network.delete_port(port.id)
+            neutron.network.delete_network(network.id)
     for group in neutron.network.security_groups():
         if ours.match(group.name):
             neutron.network.delete_security_group(group.id)
@@ -46,18 +49,10 @@ def sweep_cloud(machine: Machine, neutron: Connection) -> None:
         neutron.network.delete_port(port.id)
     for network in neutron.network.networks(tags=[MADE]):
         with contextlib.suppress(ConflictException):  # another host's ports are on it
-            _remove_network(neutron, network.id, ports=False)
+            neutron.network.delete_network(network.id)
     left = machine.vsctl(
         "--columns=name", "--bare", "find", "Interface", f"external_ids:{LEASE_MARK}!=none"
     )
     for name in left.split():
         machine.vsctl("--if-exists", "del-port", name)
         machine.run(["ip", "link", "del", name], check=False)
-
-
-def _remove_network(neutron: Connection, network_id: str, *, ports: bool = True) -> None:
-    if ports:
-        for port in neutron.network.ports(network_id=network_id):
-            if not port.device_owner.startswith("network:"):
-                neutron.network.delete_port(port.id)
-    neutron.network.delete_network(network_id)
