@@ -9,7 +9,9 @@ which carries no common id with the first, claims what waits. For addresses that
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -34,6 +36,9 @@ from kurier.service.requests import AddressAsk, IPInterface
 
 _PAIRING = timedelta(seconds=60)
 """How long the first family's address waits for the second family's question."""
+
+_ARRIVAL = 6.0
+"""Seconds that a request waits for ports on their way to the pool, within its own deadline."""
 
 
 class Addresses:
@@ -113,7 +118,21 @@ class Addresses:
         refusal = self._keeper.refusal(network)
         if refusal is not None:
             raise refusal
-        return await self._new(network, subnet, recycle=True)
+        try:
+            return await self._new(network, subnet, recycle=True)
+        except KurierError as error:
+            if error.code not in (Code.EXHAUSTED, Code.QUOTA):
+                raise
+            arrived = await self._arriving(network, subnet)
+            if arrived is None:
+                raise
+            return _address_in(arrived, subnet)
+
+    async def _arriving(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
+        """A port that a growth of the pool had just got when Neutron had none left to give."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._keeper.grown(network.id), _ARRIVAL)
+        return self._stock.take(network, subnet)
 
     async def _new(
         self, network: NetworkRecord, subnet: SubnetRecord, *, recycle: bool = False

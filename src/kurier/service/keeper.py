@@ -157,6 +157,10 @@ class Keeper:
             await asyncio.sleep(0.05)
         return True
 
+    async def grown(self, network: DockerNetworkId) -> None:
+        """Waits until no port of a pool is being made or wired."""
+        await self._growth.ended(network)
+
     def refusal(self, network: NetworkRecord) -> KurierError | None:
         """Why Neutron would refuse one more port, where it said so moments ago."""
         rest = self._rest(network)
