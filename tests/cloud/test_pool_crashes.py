@@ -19,6 +19,7 @@ import pytest
 
 from tests.cloud.conftest import Troupe
 from tests.cloud.stage import IMAGE, Stage, wait_until
+from tests.cloud.stage.machine import leased_interfaces
 from tests.cloud.stage.pools import pool_of
 
 KILLS = int(os.environ.get("KURIER_TEST_KILLS", "15"))
@@ -140,9 +141,7 @@ def check_pool(stage: Stage, network: str) -> None:
         if pool["coming"] or pool["cooling"] or stage.owed():
             return False
         ports = stage.container_ports(network)
-        marked = stage.machine.vsctl(
-            "--columns=name", "--bare", "find", "Interface", "external_ids:kurier-lease!=none"
-        ).split()
+        marked = leased_interfaces(stage.machine)
         return len(ports) == int(pool["ready"]) and len(marked) >= len(ports)
 
     wait_until(agree, "Neutron has just the ports that the pool says", 90)

@@ -9,10 +9,9 @@ import re
 from openstack.connection import Connection
 from openstack.exceptions import ConflictException
 
-from kurier.datapath.tables import LEASE_MARK
 from kurier.model.tags import MADE, host_tag
 from tests.cloud.stage.engine import Docker
-from tests.cloud.stage.machine import Machine
+from tests.cloud.stage.machine import Machine, leased_interfaces
 from tests.cloud.stage.stage import LABEL
 
 
@@ -50,9 +49,6 @@ def sweep_cloud(machine: Machine, neutron: Connection) -> None:
     for network in neutron.network.networks(tags=[MADE]):
         with contextlib.suppress(ConflictException):  # another host's ports are on it
             neutron.network.delete_network(network.id)
-    left = machine.vsctl(
-        "--columns=name", "--bare", "find", "Interface", f"external_ids:{LEASE_MARK}!=none"
-    )
-    for name in left.split():
+    for name in leased_interfaces(machine):
         machine.vsctl("--if-exists", "del-port", name)
         machine.run(["ip", "link", "del", name], check=False)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from kurier.datapath.tables import LEASE_MARK
+
 
 class Machine(Protocol):
     """What the stage needs of a host; `localcloud.api.Host` is one."""
@@ -39,6 +41,13 @@ class Machine(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
     def vsctl(self, *arguments: str) -> str: ...
+
+
+def leased_interfaces(machine: Machine) -> list[str]:
+    """The names of the interfaces that Kurier plugged into a host's switch, for any lease."""
+    return machine.vsctl(
+        "--columns=name", "--bare", "find", "Interface", f"external_ids:{LEASE_MARK}!=none"
+    ).split()
 
 
 class OwnMachine:
