@@ -41,12 +41,18 @@ from kurier.ledger import SqliteLedger
 from kurier.model.errors import KurierError
 from kurier.model.options import Policy
 from kurier.model.wiring import WiredBy
-from kurier.service.context import Context, Environment, PoolSettings, ServiceSettings
+from kurier.service.context import Context, PoolSettings, ServiceSettings
 from kurier.service.driver import Driver
+from kurier.service.environment import Environment
 
 LOG = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST_PAUSE = 30.0
+_GLANCE = 1.0
+"""Seconds between two looks whether the engine joined or left a Swarm: a node that joins may get
+its first task moments later."""
+_ASK_AGAIN = 60
+"""After so many looks the engine is asked, whatever they showed."""
 _DRAIN = 1.0
 """Seconds that running calls have to end when the daemon is told to stop."""
 
@@ -111,7 +117,7 @@ class Daemon:
         self._begin("keeper", self._driver.keeper.run)
         self._begin("networks", self._driver.network_keeper.run)
         self._begin("reconciler", self._driver.reconciler.run)
-        self._begin("engine", lambda: _until_answered("the engine", self._learn_environment))
+        self._begin("environment", self._follow_environment)
         self._begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
         self._begin("switch", lambda: _until_answered("Open vSwitch", self._meet_switch))
 
@@ -134,10 +140,21 @@ class Daemon:
     def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(_kept_up(name, work), name=name))
 
+    async def _follow_environment(self) -> None:
+        """Learns the environment, and each other one that the engine changes to."""
+        while True:
+            await _until_answered("the engine", self._learn_environment)
+            seen = self._engine.membership()
+            for _ in range(_ASK_AGAIN):
+                await asyncio.sleep(_GLANCE)
+                if self._engine.membership() != seen:
+                    break
+
     async def _learn_environment(self) -> None:
-        if self._environment.id is None:
-            self._environment.learn(await self._engine.identity())
-        LOG.info("environment %s", self._environment.id)
+        before = self._environment.id
+        self._environment.learn(await self._engine.environment())
+        if self._environment.id != before:
+            LOG.info("environment %s", self._environment.id)
 
     async def _meet_switch(self) -> None:
         facts = await self._datapath.facts()

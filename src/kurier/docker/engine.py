@@ -7,6 +7,8 @@ The API is described at https://docs.docker.com/reference/api/engine/.
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +16,7 @@ import aiohttp
 import msgspec
 from msgspec import field
 
+from kurier.docker.membership import certificate_of, read_cluster, stamp_of
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId, EndpointId
 from kurier.service.protocols import ContainerFacts
@@ -23,8 +26,19 @@ _LIVING = '{"status":["running","paused","restarting"]}'
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
 
 
+class _Cluster(msgspec.Struct):
+    id: str = field(name="ID", default="")
+
+
+class _Swarm(msgspec.Struct):
+    state: str = field(name="LocalNodeState", default="inactive")
+    cluster: _Cluster | None = field(name="Cluster", default=None)
+
+
 class _Info(msgspec.Struct):
     id: str = field(name="ID")
+    root: str = field(name="DockerRootDir", default="")
+    swarm: _Swarm | None = field(name="Swarm", default=None)
 
 
 class _Attachment(msgspec.Struct):
@@ -72,6 +86,7 @@ class DockerEngine:
         self._host = docker_host
         self._session: aiohttp.ClientSession | None = None
         self._prefix = ""
+        self._certificate: Path | None = None
 
     async def close(self) -> None:
         """Ends the connections; repeating it is harmless."""
@@ -82,6 +97,25 @@ class DockerEngine:
     async def identity(self) -> str:
         """The engine's id."""
         return (await self._get("/info", _Info)).id
+
+    async def environment(self) -> str:
+        """The id of the Swarm that the engine is in, else the engine's own."""
+        info = await self._get("/info", _Info)
+        self._certificate = certificate_of(info.root)
+        swarm = info.swarm or _Swarm()
+        if swarm.state == "inactive":
+            return info.id
+        if swarm.cluster is not None and swarm.cluster.id:
+            return swarm.cluster.id
+        return await asyncio.to_thread(read_cluster, self._certificate)
+
+    def membership(self) -> object:
+        """Something that becomes another when the engine joins or leaves a Swarm.
+
+        One look at a file: cheap enough for every second. Always the same before
+        :meth:`environment` was answered, and where the engine's files are on another machine.
+        """
+        return None if self._certificate is None else stamp_of(self._certificate)
 
     async def container_of(self, endpoint_id: EndpointId) -> ContainerFacts | None:
         """The container that has an endpoint, or None where none has it (yet, or any more)."""

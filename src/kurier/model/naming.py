@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 from kurier.model.ids import DockerNetworkId, IPNetwork, LeaseId
+from kurier.model.tags import host_mark
 
 _LABEL = re.compile(r"[^a-z0-9-]+")
 
@@ -13,6 +14,16 @@ _LABEL = re.compile(r"[^a-z0-9-]+")
 def network_name(prefix: str, network: DockerNetworkId) -> str:
     """A created network's name, as kuryr-libnetwork names its own: prefix and eight digits."""
     return f"{prefix}{network[:8]}"
+
+
+def bid_name(network: DockerNetworkId, host: str) -> str:
+    """A network's name while several hosts may be making it at once; each host has its own."""
+    return f"kuryr-bid-{network[:8]}-{host_mark(host)}"
+
+
+def reserving_key(network: DockerNetworkId) -> str:
+    """The `device_id` of ports that only keep an engine network's auxiliary addresses."""
+    return f"aux-{network[:32]}"
 
 
 def network_description(environment: str, network: DockerNetworkId) -> str:

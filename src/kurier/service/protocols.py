@@ -58,14 +58,20 @@ class Cloud(Protocol):
         """One network; NOT_FOUND."""
 
     async def networks(
-        self, *, name: str | None = None, tags: Sequence[str] = ()
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] = (),
     ) -> list[Network]: ...
 
     async def create_network(self, spec: NetworkSpec) -> Network:
         """QUOTA."""
 
-    async def rename_network(self, network_id: NetworkId, name: str, description: str) -> Network:
-        """NOT_FOUND."""
+    async def rename_network(
+        self, network_id: NetworkId, name: str, description: str, revision: int | None = None
+    ) -> Network:
+        """NOT_FOUND; CHANGED where `revision` no longer holds (If-Match)."""
 
     async def delete_network(self, network_id: NetworkId, revision: int | None = None) -> None:
         """IN_USE where ports are left; CHANGED where `revision` no longer holds (If-Match)."""
@@ -257,6 +263,14 @@ class Engine(Protocol):
 
     async def identity(self) -> str:
         """The engine's id."""
+
+    async def environment(self) -> str:
+        """What names the engine's control plane: its Swarm's id where it is in one, else its own;
+        an error where the engine is in a Swarm and cannot tell which.
+        """
+
+    def membership(self) -> object:
+        """Something that becomes another when the engine joins or leaves a Swarm; asks nobody."""
 
     async def container_of(self, endpoint_id: EndpointId) -> ContainerFacts | None: ...
 
