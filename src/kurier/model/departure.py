@@ -2,8 +2,8 @@
 """What a host that leaves a Neutron network does next, decided from the network's tags alone.
 
 Each step is followed by another look, since others come and go meanwhile: two that leave at once
-see each other and both step back, and the next look shows them that they were the last. What a
-network's end depends on is written with the revision that was looked at (`If-Match`).
+both step back, and the next look shows both that nobody is left. What a network's end depends on is
+written with the revision that was looked at (`If-Match`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ class Step(Enum):
     """One step of leaving."""
 
     STEP_BACK = "step-back"
-    """Others of this environment use the network under the same id: only this host's tag goes."""
+    """The network is shared by hosts of this environment: first of all this host's own tag goes,
+    so that whoever looks now sees only those who stay."""
     MEND = "mend"
     """Such others came while the shared tags were being taken off: these go on again."""
     DELETE = "delete"
@@ -32,9 +33,9 @@ def next_step(
 ) -> Step:
     """The next step; `found` are the network's tags, `mine` those that this mapping put there."""
     rest = found - mine
+    if tags.attendants(found & mine, mapping):
+        return Step.STEP_BACK
     if tags.attendants(rest, mapping):
-        if tags.attendants(found & mine, mapping):
-            return Step.STEP_BACK
         return Step.DONE if tags.mapping_tag(mapping) in found else Step.MEND
     if (made or tags.MADE in found) and not tags.in_use(rest):
         return Step.DELETE

@@ -8,6 +8,7 @@ import re
 from kurier.model.ids import DockerNetworkId, IPNetwork, LeaseId
 from kurier.model.tags import host_mark
 
+_GOING = "~going~"
 _LABEL = re.compile(r"[^a-z0-9-]+")
 
 
@@ -19,6 +20,24 @@ def network_name(prefix: str, network: DockerNetworkId) -> str:
 def bid_name(network: DockerNetworkId, host: str) -> str:
     """A network's name while several hosts may be making it at once; each host has its own."""
     return f"kuryr-bid-{network[:8]}-{host_mark(host)}"
+
+
+def going_name(name: str, mark: str) -> str:
+    """A network's name while its last user deletes it: whoever comes now must not use it.
+
+    `mark` makes each try's name another one, so that Neutron counts it as a change.
+    """
+    return f"{name}{_GOING}{mark}"
+
+
+def is_going(name: str) -> bool:
+    """Whether a network's name says that it is being deleted."""
+    return _GOING in name
+
+
+def lasting_name(name: str) -> str:
+    """The name before :func:`going_name`."""
+    return name.partition(_GOING)[0]
 
 
 def reserving_key(network: DockerNetworkId) -> str:

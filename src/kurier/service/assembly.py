@@ -15,6 +15,8 @@ from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import IPAddress, IPNetwork, NetworkId
 from kurier.model.naming import (
     bid_name,
+    is_going,
+    lasting_name,
     network_description,
     network_name,
     reserving_key,
@@ -150,6 +152,7 @@ class Assembly:
             ),
             bid_name(record.id, host),
             entered,
+            mapping,
             build,
         )
 
@@ -331,8 +334,8 @@ class Assembly:
         doing("Neutron was tagging the network")
         await self._tag_subnets(record)
         await self._add_tags(network, (*mine, *(() if adopted else (tags.MADE,))))
-        if shared:
-            await self._see_tagged(network, mine)
+        if shared or (adopted and tags.MADE in network.tags):
+            await self._see_standing(network, mine)
         return record
 
     async def _tag_subnets(self, record: NetworkRecord) -> None:
@@ -346,12 +349,22 @@ class Assembly:
             for tag in marks:
                 await self._cloud.add_tag(Kind.SUBNET, subnet.id, tag)
 
-    async def _see_tagged(self, network: Network, mine: tuple[str, ...]) -> None:
-        """A host that left a moment ago, as the last one for all it knew, may take shared tags
-        off while they are put on.
+    async def _see_standing(self, network: Network, mine: tuple[str, ...]) -> None:
+        """Looks again after the tags are on: others may be leaving a network that Kurier made.
+
+        One that left as the last one for all it knew may have taken shared tags off meanwhile;
+        one that deletes the network says so by its name. NOT_FOUND where it goes.
         """
         for _ in range(_TRIES):
             network = await self._cloud.network(network.id)
+            if is_going(network.name):
+                for tag in mine:
+                    await self._cloud.remove_tag(Kind.NETWORK, network.id, tag)
+                raise KurierError(
+                    Code.NOT_FOUND,
+                    f"Neutron network {lasting_name(network.name)} ({network.id}) is being removed "
+                    "by its last user: name another one.",
+                )
             if network.tags.issuperset(mine):
                 return
             await self._add_tags(network, mine)

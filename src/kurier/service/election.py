@@ -18,8 +18,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import NetworkId
+from kurier.model.naming import is_going, lasting_name
 from kurier.model.neutron import Network, NetworkSpec
 from kurier.service.doing import doing
 from kurier.service.protocols import Clock, Cloud
@@ -43,6 +45,7 @@ class Candidate:
     """The bid's name, this host's alone; begins with :data:`BID_PREFIX`."""
     entered: Callable[[Network], None]
     """Told of the bid before anything else is done with it."""
+    mapping: tags.Mapping
     build: Callable[[Network], Awaitable[None]]
     """Puts into the bid whatever the others shall find in it."""
 
@@ -72,12 +75,13 @@ class Election:
             claimed, bids = await self._look(candidate)
             if claimed is not None:
                 return claimed
+            # One that goes is awaited too: who deletes it may yet have to leave it.
             if not bids:
                 won = await self._stand(candidate, watch)
                 if won is not None:
                     return won
             else:
-                await self._wait_for(bids, watch)
+                await self._wait_for(bids, candidate.mapping, watch)
 
     async def _stand(self, candidate: Candidate, watch: _Watch) -> Network | None:
         """Bids; the network that came of it, or None where another's is awaited."""
@@ -85,8 +89,8 @@ class Election:
         candidate.entered(mine)
         while True:
             claimed, bids = await self._look(candidate)
-            others = [bid for bid in bids if bid.id != mine.id]
-            if len(others) == len(bids) and claimed is None:
+            others = [bid for bid in bids if bid.id != mine.id and not is_going(bid.name)]
+            if claimed is None and mine.id not in {bid.id for bid in bids}:
                 return None  # taken for dead
             if claimed is not None or any(other.id < mine.id for other in others):
                 await self._cloud.delete_network(mine.id)
@@ -95,7 +99,7 @@ class Election:
                 won = await self._claim(candidate, mine)
                 if won is not None:
                     return won
-            await self._wait_for(others, watch)
+            await self._wait_for(others, candidate.mapping, watch)
 
     async def _claim(self, candidate: Candidate, mine: Network) -> Network | None:
         spec = candidate.spec
@@ -110,20 +114,31 @@ class Election:
             return None
 
     async def _look(self, candidate: Candidate) -> tuple[Network | None, list[Network]]:
-        """What is claimed, and every bid."""
+        """What is claimed, and every bid and every former network that is being deleted."""
         found = await self._cloud.networks(description=candidate.spec.description)
         claimed = [one for one in found if one.name == candidate.spec.name]
-        bids = [one for one in found if one.name.startswith(BID_PREFIX)]
-        return min(claimed, key=lambda one: one.id, default=None), bids
+        others = [one for one in found if one.name.startswith(BID_PREFIX) or is_going(one.name)]
+        return min(claimed, key=lambda one: one.id, default=None), others
 
-    async def _wait_for(self, bids: list[Network], watch: _Watch) -> None:
+    async def _wait_for(self, others: list[Network], mapping: tags.Mapping, watch: _Watch) -> None:
         await asyncio.sleep(_PACE)
-        for bid in bids:
-            if watch.still_for(bid, self._clock.monotonic()) < _DEAD:
+        for other in others:
+            if watch.still_for(other, self._clock.monotonic()) < _DEAD:
                 continue
-            LOG.warning("bid %s (%s) stands still: its host is taken for dead", bid.id, bid.name)
+            LOG.warning("%s (%s) stands still: its host is taken for dead", other.id, other.name)
             try:
-                await self._cloud.delete_network(bid.id, bid.revision)
+                await self._clear(other, mapping)
             except KurierError as error:
-                if error.code not in (Code.CHANGED, Code.IN_USE):
+                if error.code not in (Code.CHANGED, Code.IN_USE, Code.NOT_FOUND):
                     raise
+
+    async def _clear(self, left: Network, mapping: tags.Mapping) -> None:
+        """Ends what a dead host was at: a bid goes, and so does a network that was being deleted,
+        unless others use it.
+        """
+        rest = left.tags - {tags.mapping_tag(mapping), *tags.kuryr_network_tags(mapping.network)}
+        if is_going(left.name) and tags.in_use(rest):
+            name = lasting_name(left.name)
+            await self._cloud.rename_network(left.id, name, left.description, left.revision)
+        else:
+            await self._cloud.delete_network(left.id, left.revision)

@@ -12,7 +12,14 @@ from kurier.model import tags
 from kurier.model.departure import Step, next_step
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId, NetworkId
-from kurier.model.naming import bid_name, network_description, network_name, reserving_key
+from kurier.model.naming import (
+    bid_name,
+    going_name,
+    lasting_name,
+    network_description,
+    network_name,
+    reserving_key,
+)
 from kurier.model.neutron import Kind, Network, Port, PortFilter, Subnet
 from kurier.model.records import Job, LeaseState, NetworkRecord
 from kurier.model.stock import Stage
@@ -25,7 +32,7 @@ from kurier.service.recovery import Recovery
 LOG = logging.getLogger(__name__)
 LEFT_KEY = "left-standing"
 _MOST_NOTES = 50
-_LOOKS = 5
+_LOOKS = 8
 """How often a network that changes under our hands is looked at again before giving up a turn."""
 _SERVICE_OWNERS = ("network:dhcp", "network:distributed")
 """Ports that Neutron makes by itself and removes with the network."""
@@ -105,9 +112,10 @@ class Removal:
         """Deletes what was made for an engine network and never tagged. Of a shared network that
         is this host's bid alone: whatever has its final name may be another host's.
         """
-        host, prefix = await self._context.host(), self._context.settings.network_prefix
-        shared = tags.is_shared(network_id)
-        name = bid_name(network_id, host) if shared else network_name(prefix, network_id)
+        if tags.is_shared(network_id):
+            name = bid_name(network_id, await self._context.host())
+        else:
+            name = network_name(self._context.settings.network_prefix, network_id)
         keys = {
             network_description(environment, network_id)
             for environment in await self._context.environment.all()
@@ -201,18 +209,40 @@ class Removal:
         return " ".join(filter(None, notes))
 
     async def _remove_network(self, record: NetworkRecord, network: Network) -> str:
+        users = await self._users(record, network)
+        if not users:
+            await self._doom(record, network)
+            try:
+                await self._cloud.delete_network(network.id)
+                return ""
+            except KurierError as error:
+                if error.code is not Code.IN_USE:
+                    raise
+            users = await self._users(record, network)
+        return await self._hand_over(record, network, users)
+
+    async def _users(self, record: NetworkRecord, network: Network) -> list[Port]:
+        """Ports that keep a network from being deleted."""
         await self._drop_reserved(record)
-        users = _foreign(await self._cloud.ports(PortFilter(network_id=network.id)))
-        if users:
-            return await self._hand_over(record, network, users)
-        try:
-            await self._cloud.delete_network(network.id, network.revision or None)
-        except KurierError as error:
-            if error.code is not Code.IN_USE:
-                raise
-            users = _foreign(await self._cloud.ports(PortFilter(network_id=network.id)))
-            return await self._hand_over(record, network, users)
-        return ""
+        return _foreign(await self._cloud.ports(PortFilter(network_id=network.id)))
+
+    async def _doom(self, record: NetworkRecord, network: Network) -> None:
+        """Says by the network's name that it goes, then looks once more; CHANGED where somebody
+        came in between.
+
+        Neutron compares the revision of a DELETE at its beginning alone (it takes subnets and
+        ports away first, in transactions of their own), so that the rename is what decides. Who
+        comes puts his tags on and then looks at the name: one of the two sees the other.
+        """
+        name = lasting_name(network.name)
+        going = going_name(name, self._context.names.hex(8))
+        doomed = await self._cloud.rename_network(
+            network.id, going, network.description, network.revision
+        )
+        seen = await self._look(network.id)
+        if seen is not None and tags.in_use(seen.tags - frozenset(record.tags)):
+            await self._cloud.rename_network(network.id, name, network.description, seen.revision)
+            raise KurierError(Code.CHANGED, f"Network {doomed.id} has a new user.")
 
     async def _hand_over(self, record: NetworkRecord, network: Network, users: list[Port]) -> str:
         """Leaves a network that Kurier made to those who use it, with no mark of ours."""
@@ -220,8 +250,10 @@ class Removal:
             if tags.MADE in subnet.tags:
                 await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tags.MADE)
         await self._remove_tags(network, (*record.tags, tags.MADE))
+        name = lasting_name(network.name)
+        await self._cloud.rename_network(network.id, name, network.description)
         return (
-            f"Neutron network {network.name or network.id} ({network.id}) is left standing, since "
+            f"Neutron network {name or network.id} ({network.id}) is left standing, since "
             f"{_names(users)} still uses it: remove it with `openstack network delete "
             f"{network.id}` when nobody does."
         )
