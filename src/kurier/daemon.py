@@ -37,6 +37,7 @@ from kurier.docker.engine import DockerEngine
 from kurier.docker.meter import Meter
 from kurier.docker.server import PluginServer, PluginSettings
 from kurier.docker.sockets import TcpListener, Tls
+from kurier.docker.swarm_api import SwarmApi
 from kurier.ledger import SqliteLedger
 from kurier.model.errors import KurierError
 from kurier.model.options import Policy
@@ -91,6 +92,7 @@ class Daemon:
             self._datapath,
             self._ledger,
             self._engine,
+            SwarmApi(self._engine),
             self._clock,
             RandomNames(),
             self._environment,
@@ -269,6 +271,7 @@ def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:
         reconcile_interval=settings.reconcile.interval,
         reconcile_grace=settings.reconcile.grace,
         backoff_max=settings.settle.backoff_max,
+        swarm_driver=f"{settings.daemon.driver_name}:latest",
         boot_id=boot_id,
         pool=_pool_settings(settings),
     )

@@ -8,6 +8,7 @@ The API is described at https://docs.docker.com/reference/api/engine/.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -87,6 +88,7 @@ class DockerEngine:
         self._session: aiohttp.ClientSession | None = None
         self._prefix = ""
         self._certificate: Path | None = None
+        self.in_swarm = False
 
     async def close(self) -> None:
         """Ends the connections; repeating it is harmless."""
@@ -103,7 +105,8 @@ class DockerEngine:
         info = await self._get("/info", _Info)
         self._certificate = certificate_of(info.root)
         swarm = info.swarm or _Swarm()
-        if swarm.state == "inactive":
+        self.in_swarm = swarm.state != "inactive"
+        if not self.in_swarm:
             return info.id
         if swarm.cluster is not None and swarm.cluster.id:
             return swarm.cluster.id
@@ -135,6 +138,26 @@ class DockerEngine:
         listed = await self._get("/networks", list[_Network])
         return {DockerNetworkId(one.id): one.name for one in listed}
 
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """Status and body of one request, whatever the engine answers."""
+        if not self._prefix:
+            self._prefix = await self._version()
+        status, answer, _ = await self._fetch(self._prefix + path, query or {}, method, body)
+        return status, answer
+
+    def decode(self, body: bytes, kind: type[_Answer], what: str) -> _Answer:
+        """An answer of the engine's as what it should be."""
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.MsgspecError as error:
+            raise _away(self._host, f"its answer to {what} cannot be read ({error})") from error
+
     async def _get(self, path: str, kind: type[_Answer], **query: str) -> _Answer:
         found = await self._get_or_none(path, kind, **query)
         if found is None:
@@ -150,10 +173,7 @@ class DockerEngine:
         if status != 200:
             self._prefix = ""  # the engine may have been replaced by another version
             raise _away(self._host, f"it answered {status} to {path}")
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
-            raise _away(self._host, f"its answer to {path} cannot be read ({error})") from error
+        return self.decode(body, kind, path)
 
     async def _version(self) -> str:
         """The engine's own version of its API, as a path: all that is asked here is old."""
@@ -163,10 +183,12 @@ class DockerEngine:
             raise _away(self._host, f"it answered {status} to /_ping")
         return f"/v{version}"
 
-    async def _fetch(self, path: str, query: dict[str, str]) -> tuple[int, bytes, Any]:
+    async def _fetch(
+        self, path: str, query: Mapping[str, str], method: str = "GET", body: object = None
+    ) -> tuple[int, bytes, Any]:
         base, session = self._connected()
         try:
-            async with session.get(base + path, params=query) as reply:
+            async with session.request(method, base + path, params=query, json=body) as reply:
                 return reply.status, await reply.read(), reply.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._prefix = ""

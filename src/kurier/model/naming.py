@@ -6,15 +6,18 @@ from __future__ import annotations
 import re
 
 from kurier.model.ids import DockerNetworkId, IPNetwork, LeaseId
+from kurier.model.swarm import is_definition
 from kurier.model.tags import host_mark
 
 _GOING = "~going~"
 _LABEL = re.compile(r"[^a-z0-9-]+")
 
 
-def network_name(prefix: str, network: DockerNetworkId) -> str:
-    """A created network's name, as kuryr-libnetwork names its own: prefix and eight digits."""
-    return f"{prefix}{network[:8]}"
+def network_name(prefix: str, network: DockerNetworkId, name: str = "") -> str:
+    """A created network's name, as kuryr-libnetwork names its own: prefix and eight digits. One
+    for a whole Swarm has its name instead of the digits.
+    """
+    return f"{prefix}{name if name and is_definition(network) else network[:8]}"
 
 
 def bid_name(network: DockerNetworkId, host: str) -> str:

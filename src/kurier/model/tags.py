@@ -200,6 +200,11 @@ def serving_tag(network: DockerNetworkId, pool: PoolId) -> str:
     return f"kurier.for:{network[:8]}:{pool}"
 
 
+def is_serving(tag: str) -> bool:
+    """Whether a tag says of a subnet which engine network one of its pools serves."""
+    return tag.startswith("kurier.for:")
+
+
 def own_pool(host: str, random: str) -> PoolId:
     """A pool's id, 32 hexadecimal digits of which the first 12 tell the host that gave it out."""
     return PoolId(host_mark(host) + random[:20])

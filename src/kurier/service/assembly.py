@@ -40,6 +40,7 @@ from kurier.model.options import (
 )
 from kurier.model.ranges import allocation_ranges
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord, SubnetRecord
+from kurier.model.swarm import definition_tags, is_definition
 from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
 from kurier.service.election import Candidate, Election
@@ -230,7 +231,7 @@ class Assembly:
         self, record: NetworkRecord, options: NetworkOptions, parts: tuple[Part, ...]
     ) -> Network:
         environment = await self._context.environment.require()
-        name = network_name(self._context.settings.network_prefix, record.id)
+        name = network_name(self._context.settings.network_prefix, record.id, record.name)
         description = network_description(environment, record.id)
         held = _held(parts)
         if held is not None and options.shared is None:
@@ -325,10 +326,9 @@ class Assembly:
         """Subnets first: a network that somebody leaves keeps the subnets that its tags say are
         used.
         """
-        wanted = (*tags.network_tags(mapping, existing=adopted), *_attributes(record))
+        wanted = (*await self._mapping_tags(record, mapping, adopted), *_attributes(record))
         shared = tags.is_shared(record.id)
-        if shared:
-            wanted = (tags.attendance_tag(mapping, await self._context.host()), *wanted)
+        # A shared network's tags are there when the second host comes, and are his as well.
         mine = tuple(tag for tag in wanted if shared or tag not in network.tags)
         record = self._store(replace(record, tags=mine))
         doing("Neutron was tagging the network")
@@ -337,6 +337,17 @@ class Assembly:
         if shared or (adopted and tags.MADE in network.tags):
             await self._see_standing(network, mine)
         return record
+
+    async def _mapping_tags(
+        self, record: NetworkRecord, mapping: tags.Mapping, adopted: bool
+    ) -> tuple[str, ...]:
+        own = tags.network_tags(mapping, existing=adopted)
+        if is_definition(record.id):
+            environment = await self._context.environment.require()
+            return (tags.mapping_tag(mapping), *definition_tags(environment, record.name))
+        if tags.is_shared(record.id):
+            return (tags.attendance_tag(mapping, await self._context.host()), *own)
+        return own
 
     async def _tag_subnets(self, record: NetworkRecord) -> None:
         for subnet in record.subnets:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kurier.model.options import Policy
 from kurier.model.tags import environment_tag, host_tag
 from kurier.service.environment import Environment
-from kurier.service.protocols import Clock, Cloud, Datapath, Engine, Ledger, Names
+from kurier.service.protocols import Clock, Cloud, Datapath, Engine, Ledger, Names, SwarmEngine
 
 DEVICE_OWNER = "compute:kuryr"
 """The owner that kuryr-libnetwork's operators filter by.
@@ -53,6 +53,8 @@ class ServiceSettings:
     reconcile_interval: float = 60.0
     reconcile_grace: float = 300.0
     backoff_max: float = 30.0
+    swarm_driver: str = "kuryr:latest"
+    """The managed plugin's name, with its tag."""
     boot_id: str = ""
     pool: PoolSettings = field(default_factory=PoolSettings)
 
@@ -65,6 +67,7 @@ class Context:
     datapath: Datapath
     ledger: Ledger
     engine: Engine
+    swarm: SwarmEngine
     clock: Clock
     names: Names
     environment: Environment

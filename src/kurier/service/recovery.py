@@ -16,6 +16,7 @@ from kurier.model.ids import (
 )
 from kurier.model.neutron import Network, Subnet
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord, SubnetRecord
+from kurier.model.swarm import is_definition, own_tags
 from kurier.service.context import Context
 
 
@@ -42,7 +43,7 @@ class Recovery:
         network, mapping = await self._tagged(network_id)
         subnets = await self._cloud.subnets(network_id=network.id)
         host = await self._context.host()
-        mine = frozenset(_marks(mapping, host))
+        mine = await self._marks(network, mapping, host)
         record = NetworkRecord(
             network_id,
             NetworkState.ACTIVE,
@@ -75,6 +76,17 @@ class Recovery:
             f"Range {pool_id} is unknown to Kurier and to Neutron's tags: remove the Docker "
             "network and create it again.",
         )
+
+    async def _marks(self, network: Network, mapping: tags.Mapping, host: str) -> frozenset[str]:
+        """Every tag that a mapping may have put on its network, beside its attributes."""
+        if is_definition(mapping.network):
+            known = await self._context.environment.all()
+            own = own_tags(known, network.tags, mapping.network)
+            return own | {tags.mapping_tag(mapping)}
+        marks = frozenset((*tags.network_tags(mapping, existing=True), tags.KURYR_EXISTING))
+        if tags.is_shared(mapping.network):
+            return marks | {tags.attendance_tag(mapping, host)}
+        return marks
 
     async def _tagged(self, network_id: DockerNetworkId) -> tuple[Network, tags.Mapping]:
         """The network with the mapping that tells it, in whichever environment this host was."""
@@ -127,18 +139,10 @@ def _kuryr_ids(found: frozenset[str]) -> list[DockerNetworkId]:
     return []
 
 
-def _marks(mapping: tags.Mapping, host: str) -> tuple[str, ...]:
-    """Every tag that a mapping may have put on its network."""
-    marks = (*tags.network_tags(mapping, existing=True), tags.KURYR_EXISTING)
-    if tags.is_shared(mapping.network):
-        return (tags.attendance_tag(mapping, host), *marks)
-    return marks
-
-
 def _pool_of(subnet: Subnet, network_id: DockerNetworkId, host: str) -> PoolId | None:
     """The pool that a subnet serves: by our tags, by kuryr-libnetwork's tag, or its subnet pool."""
     serving = tags.pool_serving(subnet.tags, network_id, host)
-    if serving is not None:
+    if serving is not None or any(map(tags.is_serving, subnet.tags)):
         return serving
     for tag in sorted(subnet.tags):
         pool = tags.parse_pool(tag)

@@ -97,7 +97,7 @@ class Removal:
     async def _find(self, record: NetworkRecord) -> NetworkRecord:
         """Looks for a network that the ledger does not know, or whose create's answer was lost."""
         shared = tags.is_shared(record.id)
-        await self._delete_unclaimed(record.id)
+        await self._delete_unclaimed(record)
         try:
             found = await self._recovery.read(record.id)
         except KurierError as error:
@@ -108,16 +108,16 @@ class Removal:
             return record  # other hosts' alone
         return found
 
-    async def _delete_unclaimed(self, network_id: DockerNetworkId) -> None:
+    async def _delete_unclaimed(self, record: NetworkRecord) -> None:
         """Deletes what was made for an engine network and never tagged. Of a shared network that
         is this host's bid alone: whatever has its final name may be another host's.
         """
-        if tags.is_shared(network_id):
-            name = bid_name(network_id, await self._context.host())
+        if tags.is_shared(record.id):
+            name = bid_name(record.id, await self._context.host())
         else:
-            name = network_name(self._context.settings.network_prefix, network_id)
+            name = network_name(self._context.settings.network_prefix, record.id, record.name)
         keys = {
-            network_description(environment, network_id)
+            network_description(environment, record.id)
             for environment in await self._context.environment.all()
         }
         for network in await self._cloud.networks(name=name):
