@@ -118,6 +118,7 @@ class Daemon:
         self._begin("outbox", self._driver.outbox.run)
         self._begin("keeper", self._driver.keeper.run)
         self._begin("networks", self._driver.network_keeper.run)
+        self._begin("swarm", self._driver.swarm_nodes.run)
         self._begin("reconciler", self._driver.reconciler.run)
         self._begin("environment", self._follow_environment)
         self._begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
@@ -271,6 +272,7 @@ def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:
         reconcile_interval=settings.reconcile.interval,
         reconcile_grace=settings.reconcile.grace,
         backoff_max=settings.settle.backoff_max,
+        swarm_interval=settings.engine.swarm_interval,
         swarm_driver=f"{settings.daemon.driver_name}:latest",
         boot_id=boot_id,
         pool=_pool_settings(settings),

@@ -10,6 +10,7 @@ from kurier.cli.config_commands import config_group
 from kurier.cli.doctor_command import doctor
 from kurier.cli.pool_commands import pool_group
 from kurier.cli.serve_command import serve
+from kurier.cli.swarm_commands import swarm_group
 from kurier.cli.view_commands import network_group, port_group, reconcile, status
 
 
@@ -26,6 +27,7 @@ for command in (
     network_group,
     port_group,
     pool_group,
+    swarm_group,
     reconcile,
     doctor,
 ):

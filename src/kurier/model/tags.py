@@ -205,6 +205,11 @@ def is_serving(tag: str) -> bool:
     return tag.startswith("kurier.for:")
 
 
+def serves(found: frozenset[str], network: DockerNetworkId) -> bool:
+    """Whether a subnet's tags say that it serves an engine network, through whichever pool."""
+    return any(tag.startswith(f"kurier.for:{network[:8]}:") for tag in found)
+
+
 def own_pool(host: str, random: str) -> PoolId:
     """A pool's id, 32 hexadecimal digits of which the first 12 tell the host that gave it out."""
     return PoolId(host_mark(host) + random[:20])

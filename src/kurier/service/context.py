@@ -53,6 +53,7 @@ class ServiceSettings:
     reconcile_interval: float = 60.0
     reconcile_grace: float = 300.0
     backoff_max: float = 30.0
+    swarm_interval: float = 10.0
     swarm_driver: str = "kuryr:latest"
     """The managed plugin's name, with its tag."""
     boot_id: str = ""
