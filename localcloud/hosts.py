@@ -173,6 +173,11 @@ class Host:
         """SIGKILL to the engine; its containers' shims live on."""
         docker_engine.daemon(self.place).kill()
 
+    def kill_engine_and_containers(self) -> None:
+        """SIGKILL to the engine and to all that it runs, as a power cut would."""
+        self.kill_dockerd()
+        docker_engine.kill_shims(self.place)
+
     @property
     def dockerd(self) -> Service:
         """The engine's process."""

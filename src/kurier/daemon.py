@@ -92,7 +92,7 @@ class Daemon:
             self._datapath,
             self._ledger,
             self._engine,
-            SwarmApi(self._engine),
+            SwarmApi(self._engine.api),
             self._clock,
             RandomNames(),
             self._environment,

@@ -6,6 +6,7 @@ variables change that:
 
 KURIER_TEST_HOST     the host whose engine and switch are used (default `host1`)
 KURIER_TEST_HOST_2   the second host of tests that need two (default: the next one)
+KURIER_TEST_HOST_3   the third host of tests of Swarm (default: the one after)
 KURIER_TEST_SHARED   `1` where others use the same Neutron at the same time: what a test leaves
                      behind is then looked for only among things that are surely this session's
 KURIER_TEST_CLOUD    whose credentials the daemons have: an entry of the local cloud's
@@ -25,7 +26,7 @@ import secrets
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ import pytest
 from openstack.connection import Connection
 
 from localcloud import image
-from localcloud.api import ADMIN_CLOUD, MEMBER_CLOUD, Cloud
+from localcloud.api import ADMIN_CLOUD, MEMBER_CLOUD, Cloud, Host
 from localcloud.layout import Layout
 from localcloud.settings import Settings, load, state_folder
 from tests.cloud.stage import Stage
@@ -45,9 +46,13 @@ from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.leftovers import sweep, sweep_cloud
 from tests.cloud.stage.machine import Machine, OwnMachine
 from tests.cloud.stage.snapshot import SHARED
+from tests.cloud.stage.swarm import Swarm, swarm_of, sweep_swarm
 
 HOST = os.environ.get("KURIER_TEST_HOST", "host1")
 SECOND_HOST = os.environ.get("KURIER_TEST_HOST_2", f"host{int(HOST.removeprefix('host')) + 1}")
+THIRD_HOST = os.environ.get(
+    "KURIER_TEST_HOST_3", f"host{int(SECOND_HOST.removeprefix('host')) + 1}"
+)
 _SECONDS = 180
 _CLOUD = os.environ.get("KURIER_TEST_CLOUD", ADMIN_CLOUD)
 TENANT_POLICY = dict.fromkeys(
@@ -240,16 +245,30 @@ def troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -> Itera
 @pytest.fixture(scope="session")
 def second_troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -> Iterator[Troupe]:
     """The same on the second host, for tests marked `two_hosts`."""
-    assert local_cloud is not None, "this test needs the mark `local_cloud`"
-    if not SHARED:
-        local_cloud.up(hosts=max(int(SECOND_HOST.removeprefix("host")), local_cloud.settings.hosts))
-    troupe = _troupe(local_cloud.host(SECOND_HOST), neutron, prefix)
+    troupe = _troupe(_further_host(local_cloud, SECOND_HOST), neutron, prefix)
     yield troupe
     troupe.close()
 
 
+@pytest.fixture(scope="session")
+def third_troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -> Iterator[Troupe]:
+    """The same on a third host, for tests marked `two_hosts` that need one more."""
+    troupe = _troupe(_further_host(local_cloud, THIRD_HOST), neutron, prefix)
+    yield troupe
+    troupe.close()
+
+
+def _further_host(local_cloud: Cloud | None, name: str) -> Host:
+    assert local_cloud is not None, "this test needs the mark `local_cloud`"
+    if not SHARED:
+        local_cloud.up(hosts=max(int(name.removeprefix("host")), local_cloud.settings.hosts))
+    return local_cloud.host(name)
+
+
 def _troupe(machine: Machine, neutron: Connection, prefix: str) -> Troupe:
     _have_image(machine)
+    if isinstance(machine, Host):
+        sweep_swarm(Docker(machine), owned=machine.owns_engine)
     sweep(machine, neutron, f"kt-{HOST}")
     if _own_cloud() is None and not SHARED:
         sweep_cloud(machine, neutron)
@@ -322,6 +341,25 @@ def second_stage(second_troupe: Troupe) -> Iterator[Stage]:
     stage = second_troupe.ordinary()
     yield stage
     stage.cleanup()
+
+
+@pytest.fixture(scope="module")
+def whole_swarm(
+    request: pytest.FixtureRequest, troupe: Troupe, second_troupe: Troupe, third_troupe: Troupe
+) -> Iterator[Swarm]:
+    """Three hosts in one Swarm, the first its manager; daemons as the module's `SETTINGS` say."""
+    settings = getattr(request.module, "SETTINGS", {})
+    with ExitStack() as stack:
+        troupes = (troupe, second_troupe, third_troupe)
+        stages = [stack.enter_context(one.own(settings)) for one in troupes]
+        yield stack.enter_context(swarm_of(stages))
+
+
+@pytest.fixture
+def swarm(whole_swarm: Swarm) -> Iterator[Swarm]:
+    """The module's Swarm; each test's services and networks end with the test."""
+    yield whole_swarm
+    whole_swarm.cleanup()
 
 
 @pytest.fixture

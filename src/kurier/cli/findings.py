@@ -40,7 +40,7 @@ def examine(settings: Settings) -> list[Finding]:
         _bridge(settings),
         _engine(settings),
         daemon,
-        _plugin_socket(settings),
+        plugin_socket(Path(settings.daemon.plugin_dir) / f"{settings.daemon.driver_name}.sock"),
         _part("cloud", status, "Check the credentials, auth_url, and that Neutron is up."),
         _part("switch", status, "Check datapath.ovsdb and that ovs-vswitchd runs."),
         *_host_name(status),
@@ -96,8 +96,8 @@ def _engine(settings: Settings) -> Finding:
     return Finding("engine", True, f"Docker answers on {path}, API version {version}.")
 
 
-def _plugin_socket(settings: Settings) -> Finding:
-    path = Path(settings.daemon.plugin_dir) / f"{settings.daemon.driver_name}.sock"
+def plugin_socket(path: Path) -> Finding:
+    """Whether a driver for Docker answers on the socket `path`."""
     advice = "Start Kurier; if it runs, compare daemon.plugin_dir with what it was started with."
     if wrong := _unconnectable(path):
         return Finding("plugin socket", False, wrong, advice)

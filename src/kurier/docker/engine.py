@@ -2,29 +2,24 @@
 """The engine's own API, for what the plugin protocols do not tell.
 
 Never called while the engine waits for an answer of ours: it may hold the locks that its API needs.
-The API is described at https://docs.docker.com/reference/api/engine/.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeVar
 
-import aiohttp
 import msgspec
 from msgspec import field
 
+from kurier.docker.engine_api import EngineApi
 from kurier.docker.membership import certificate_of, read_cluster, stamp_of
-from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId, EndpointId
 from kurier.service.protocols import ContainerFacts
 
 _Answer = TypeVar("_Answer")
 _LIVING = '{"status":["running","paused","restarting"]}'
-_TIMEOUT = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
 
 
 class _Cluster(msgspec.Struct):
@@ -84,17 +79,13 @@ class DockerEngine:
     """
 
     def __init__(self, docker_host: str) -> None:
-        self._host = docker_host
-        self._session: aiohttp.ClientSession | None = None
-        self._prefix = ""
-        self._certificate: Path | None = None
+        self.api = EngineApi(docker_host)
         self.in_swarm = False
+        self._certificate: Path | None = None
 
     async def close(self) -> None:
         """Ends the connections; repeating it is harmless."""
-        if self._session:
-            await self._session.close()
-            self._session = None
+        await self.api.close()
 
     async def identity(self) -> str:
         """The engine's id."""
@@ -138,84 +129,23 @@ class DockerEngine:
         listed = await self._get("/networks", list[_Network])
         return {DockerNetworkId(one.id): one.name for one in listed}
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
-    ) -> tuple[int, bytes]:
-        """Status and body of one request, whatever the engine answers."""
-        if not self._prefix:
-            self._prefix = await self._version()
-        status, answer, _ = await self._fetch(self._prefix + path, query or {}, method, body)
-        return status, answer
-
-    def decode(self, body: bytes, kind: type[_Answer], what: str) -> _Answer:
-        """An answer of the engine's as what it should be."""
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
-            raise _away(self._host, f"its answer to {what} cannot be read ({error})") from error
-
     async def _get(self, path: str, kind: type[_Answer], **query: str) -> _Answer:
         found = await self._get_or_none(path, kind, **query)
         if found is None:
-            raise _away(self._host, f"it does not know {path}")
+            raise self.api.away(f"it does not know {path}")
         return found
 
     async def _get_or_none(self, path: str, kind: type[_Answer], **query: str) -> _Answer | None:
-        if not self._prefix:
-            self._prefix = await self._version()
-        status, body, _ = await self._fetch(self._prefix + path, query)
-        if status == 404:
+        reply = await self.api.call("GET", path, query)
+        if reply.status == 404:
             return None
-        if status != 200:
-            self._prefix = ""  # the engine may have been replaced by another version
-            raise _away(self._host, f"it answered {status} to {path}")
-        return self.decode(body, kind, path)
-
-    async def _version(self) -> str:
-        """The engine's own version of its API, as a path: all that is asked here is old."""
-        status, _, headers = await self._fetch("/_ping", {})
-        version = headers.get("Api-Version", "")
-        if status != 200 or not version:
-            raise _away(self._host, f"it answered {status} to /_ping")
-        return f"/v{version}"
-
-    async def _fetch(
-        self, path: str, query: Mapping[str, str], method: str = "GET", body: object = None
-    ) -> tuple[int, bytes, Any]:
-        base, session = self._connected()
+        if reply.status != 200:
+            raise self.api.away(f"it answered {reply.status} to {path}")
         try:
-            async with session.request(method, base + path, params=query, json=body) as reply:
-                return reply.status, await reply.read(), reply.headers
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._prefix = ""
-            raise _away(self._host, str(error) or type(error).__name__) from error
-
-    def _connected(self) -> tuple[str, aiohttp.ClientSession]:
-        parts = urlsplit(self._host)
-        if self._session is None:
-            connector = aiohttp.UnixConnector(parts.path) if parts.scheme == "unix" else None
-            self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
-        if parts.scheme == "unix":
-            return "http://engine", self._session
-        if parts.scheme in {"tcp", "http", "https"}:
-            scheme = "https" if parts.scheme == "https" else "http"
-            return f"{scheme}://{parts.netloc}", self._session
-        raise KurierError(
-            Code.UNSUPPORTED,
-            f"engine.docker_host {self._host} is none that Kurier can speak to: give unix:// or "
-            "tcp://.",
-        )
+            return msgspec.json.decode(reply.body, type=kind)
+        except msgspec.MsgspecError as error:
+            raise self.api.away(f"its answer to {path} cannot be read ({error})") from error
 
 
 def _facts(found: _Inspected) -> ContainerFacts:
     return ContainerFacts(found.id, found.name.removeprefix("/"), found.config.hostname)
-
-
-def _away(host: str, reason: str) -> KurierError:
-    return KurierError(
-        Code.INTERNAL, f"The engine at {host} did not answer as it should: {reason}."
-    )

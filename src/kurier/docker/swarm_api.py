@@ -7,19 +7,24 @@ again without any ledger, and never mistaken for a user's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 from msgspec import field
 
-from kurier.docker.engine import DockerEngine
+from kurier.docker.engine_api import EngineApi, Reply
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId
 from kurier.service.protocols import NodeNetwork, SwarmNetwork
 
 LABEL = "kurier.definition"
+LOG = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 _NOT_A_MANAGER = (406, 503)
+_IN_USE = (400, 403, 409, 412)
+_TAKEN = (403, 409)
 
 
 class _Status(msgspec.Struct):
@@ -43,22 +48,22 @@ class _Listed(msgspec.Struct):
 class SwarmApi:
     """Fulfils the service's `SwarmEngine`."""
 
-    def __init__(self, engine: DockerEngine) -> None:
-        self._engine = engine
+    def __init__(self, api: EngineApi) -> None:
+        self._api = api
 
     async def nodes(self) -> int | None:
         """How many nodes of the Swarm are ready; None where this node is no manager."""
-        status, body = await self._engine.send("GET", "/nodes")
-        if status in _NOT_A_MANAGER:
+        reply = await self._api.call("GET", "/nodes")
+        if reply.status in _NOT_A_MANAGER:
             return None
-        listed = self._read(status, body, list[_Node], "list the Swarm's nodes")
+        listed = self._read(reply, list[_Node], "list the Swarm's nodes")
         return sum(1 for node in listed if node.status.state == "ready")
 
     async def configured(self) -> Mapping[DockerNetworkId, str]:
         """The config-only networks made here, by definition, with the engine's id of each."""
         query = {"filters": msgspec.json.encode({"label": [LABEL]}).decode()}
-        status, body = await self._engine.send("GET", "/networks", query=query)
-        listed = self._read(status, body, list[_Listed], "list its networks")
+        reply = await self._api.call("GET", "/networks", query)
+        listed = self._read(reply, list[_Listed], "list its networks")
         return {
             DockerNetworkId(labels[LABEL]): one.id
             for one in listed
@@ -84,8 +89,8 @@ class SwarmApi:
                 ],
             },
         }
-        status, answer = await self._engine.send("POST", "/networks/create", body)
-        self._read(status, answer, _Made, f"make network {network.name}")
+        reply = await self._api.call("POST", "/networks/create", body=body)
+        self._read(reply, _Made, f"make network {network.name}")
 
     async def create(self, network: SwarmNetwork) -> DockerNetworkId:
         """Makes the Swarm's network from every node's config-only network; CONFLICT where the name
@@ -100,31 +105,29 @@ class SwarmApi:
             "Labels": dict(network.labels),
             "ConfigFrom": {"Network": network.config},
         }
-        status, answer = await self._engine.send("POST", "/networks/create", body)
-        return DockerNetworkId(
-            self._read(status, answer, _Made, f"make Swarm network {network.name}").id
-        )
+        reply = await self._api.call("POST", "/networks/create", body=body)
+        return DockerNetworkId(self._read(reply, _Made, f"make Swarm network {network.name}").id)
 
     async def remove(self, name: str) -> bool:
         """Removes a network by name or id; False where the engine says that it is in use."""
-        status, body = await self._engine.send("DELETE", f"/networks/{name}")
-        if status in (204, 404):
+        reply = await self._api.call("DELETE", f"/networks/{name}")
+        if reply.status in (204, 404):
             return True
-        if status in (400, 403, 409, 412):
+        if reply.status in _IN_USE:
+            LOG.info("network %s stays: %s", name, reply.told)
             return False
-        raise _refused(f"remove network {name}", status, body)
+        raise _refused(reply, f"remove network {name}")
 
-    def _read(self, status: int, body: bytes, kind: type[Any], doing: str) -> Any:
-        if status not in (200, 201):
-            raise _refused(doing, status, body)
-        return self._engine.decode(body, kind, doing)
+    def _read(self, reply: Reply, kind: type[_Answer], doing: str) -> _Answer:
+        if reply.status not in (200, 201):
+            raise _refused(reply, doing)
+        try:
+            return msgspec.json.decode(reply.body, type=kind)
+        except msgspec.MsgspecError as error:
+            raise self._api.away(f"it was to {doing} and answered otherwise ({error})") from error
 
 
-def _refused(doing: str, status: int, body: bytes) -> KurierError:
+def _refused(reply: Reply, doing: str) -> KurierError:
     """What the engine said, as it said it."""
-    try:
-        said = str(msgspec.json.decode(body)["message"])
-    except (msgspec.MsgspecError, KeyError, TypeError):
-        said = f"it answered {status}"
-    code = Code.CONFLICT if status in (403, 409) else Code.INTERNAL
-    return KurierError(code, f"The engine did not {doing}: {said.rstrip('.')}.")
+    code = Code.CONFLICT if reply.status in _TAKEN else Code.INTERNAL
+    return KurierError(code, f"The engine did not {doing}: {reply.told.rstrip('.')}.")

@@ -17,6 +17,7 @@ from localcloud.api import Host
 from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage
 from tests.cloud.stage.daemon import Table
+from tests.cloud.stage.machine import local_host
 
 _LOGGED = re.compile(
     r"kurier\.docker\.server: ((?:NetworkDriver|IpamDriver)\.\w+) (\{.*\})\s*$", re.MULTILINE
@@ -25,8 +26,7 @@ _LOGGED = re.compile(
 
 def host_of(stage: Stage) -> Host:
     """The local cloud's host that a stage is on."""
-    assert isinstance(stage.machine, Host)
-    return stage.machine
+    return local_host(stage.machine)
 
 
 @contextmanager
@@ -40,8 +40,7 @@ def running_engine(
 
     The host's usual engine is back afterwards.
     """
-    host = troupe.machine
-    assert isinstance(host, Host)
+    host = local_host(troupe.machine)
     _exchange(host, version, arguments)
     try:
         with troupe.own(settings) as stage:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kurier.datapath.tables import LEASE_MARK
+from localcloud.api import Host
 
 
 class Machine(Protocol):
@@ -48,6 +49,12 @@ def leased_interfaces(machine: Machine) -> list[str]:
     return machine.vsctl(
         "--columns=name", "--bare", "find", "Interface", f"external_ids:{LEASE_MARK}!=none"
     ).split()
+
+
+def local_host(machine: Machine) -> Host:
+    """The host of the local cloud, whose parts a test may stop and change."""
+    assert isinstance(machine, Host), "this test needs the mark `local_cloud`"
+    return machine
 
 
 class OwnMachine:

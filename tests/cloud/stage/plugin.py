@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The managed plugin on a host of the stage, installed as users install it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kurier.docker.plugin_image import DEFAULT_NAME as PLUGIN
+from localcloud import image
+from tests.cloud.stage.engine import Docker
+from tests.cloud.stage.machine import local_host
+from tests.cloud.stage.stage import Stage
+
+__all__ = ["PLUGIN", "busybox_of", "install_plugin", "plugin_command", "remove_plugin"]
+
+
+def install_plugin(stage: Stage, *options: str) -> str:
+    """`kurier plugin install` on the stage's host: what it says."""
+    return plugin_command(stage, "install", "--busybox", str(busybox_of(stage)), *options)
+
+
+def plugin_command(stage: Stage, *words: str) -> str:
+    """`kurier plugin …` on the stage's host; raises CloudError with what it says if it fails."""
+    kurier = str(Path(sys.executable).with_name("kurier"))
+    command = [kurier, "plugin", *words, "--config", str(stage.daemon.config)]
+    return stage.machine.run(command).stdout.strip()
+
+
+def busybox_of(stage: Stage) -> Path:
+    """The static busybox that the test image is made of."""
+    return image.busybox(local_host(stage.machine).place.layout)
+
+
+def remove_plugin(docker: Docker) -> None:
+    """Takes the plugin away, whoever uses it."""
+    docker("plugin", "rm", "-f", PLUGIN, check=False)
