@@ -54,7 +54,7 @@ class ServiceSettings:
     reconcile_grace: float = 300.0
     backoff_max: float = 30.0
     swarm_interval: float = 10.0
-    swarm_driver: str = "kuryr:latest"
+    swarm_driver: str = "kuryr:swarm"
     """The managed plugin's name, with its tag."""
     boot_id: str = ""
     pool: PoolSettings = field(default_factory=PoolSettings)
