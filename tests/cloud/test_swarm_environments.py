@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from localcloud.guests import GuestPort, Vm
 from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.machine import local_host
-from tests.cloud.stage.swarm import Swarm, leave, swarm_of
+from tests.cloud.stage.swarm import Swarm, address_of, leave, swarm_of
 from tests.cloud.test_swarm import settled
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud, pytest.mark.timeout(500)]
@@ -28,6 +28,8 @@ class Member:
     stage: Stage
     network: str
     container: str
+    leave: Callable[[], None]
+    """Takes it off the network, and its Docker network away."""
 
     @property
     def address(self) -> str:
@@ -71,21 +73,34 @@ def member_of_swarm(swarm: Swarm, neutron_id: str, subnet: object) -> Member:
     name = swarm.create_network(neutron_id=neutron_id, subnet=subnet)
     service = swarm.create_service(name, replicas=1)
     (task,) = swarm.running(service, 1)
-    return Member(task.stage, name, task.container)
+
+    def go() -> None:
+        swarm.remove_service(service)
+        swarm.remove_network(name)
+        settled(swarm)
+
+    return Member(task.stage, name, task.container, go)
 
 
 def member_of_engine(stage: Stage, neutron_id: str, subnet: object) -> Member:
     name = stage.create_network("-o", f"neutron.net.uuid={neutron_id}", subnet=subnet)
     container = stage.run_container(name)
     stage.serve(container, 80)
-    return Member(stage, name, container)
+
+    def go() -> None:
+        stage.remove_container(container)
+        stage.remove_network(name)
+        stage.settled()
+
+    return Member(stage, name, container, go)
 
 
 def all_meet(members: list[Member], vm: str) -> None:
     """Everybody reaches everybody, and the machine."""
     for one in members:
         others = {two.address for two in members if two is not one} | {vm}
-        assert [address for address in others if not one.reaches(address)] == []
+        missed = [address for address in others if not one.reaches(address)]
+        assert missed == [], f"{one.address} on {one.stage.machine.name} does not reach them"
 
 
 def test_two_swarms_and_an_engine_share_a_network_with_a_machine(
@@ -108,14 +123,9 @@ def test_two_swarms_and_an_engine_share_a_network_with_a_machine(
     assert len({one.environment for one in told}) == 3
     all_meet(members, vm)
 
-    first.cleanup()
-    all_meet(members[1:], vm)
-    single.cleanup()
-    all_meet(members[1:2], vm)
-    second.cleanup()
-    settled(second)
-    single.settled()
-    host.settled()
+    while members:
+        members.pop(0).leave()
+        all_meet(members, vm)
     assert host.neutron.network.get_network(network.id).tags == ["theirs"]
 
 
@@ -126,27 +136,31 @@ def test_containers_stay_while_their_engine_joins_and_leaves_a_swarm(troupe: Tro
         old = stage.create_network()
         first, second = stage.run_container(old), stage.run_container(old)
         addresses = (stage.ip_of(first), stage.ip_of(second))
-        engine = stage.daemon.admin()["environment"]
+        engine = environment_of(stage)
+        stage.docker("swarm", "init", "--advertise-addr", address_of(stage))
         try:
-            with swarm_of([stage]) as swarm:
-                wait_until(
-                    lambda: stage.daemon.admin()["environment"] == swarm.id, "the Swarm is seen", 20
-                )
-                new = stage.create_network()
-                third = stage.run_container(old)
-                marks = {mark_of(stage, old), mark_of(stage, new)}
-                both = (EnvironmentId(engine), EnvironmentId(swarm.id))
-                assert marks == {tags.environment_mark(one) for one in both}
-                assert stage.pings(third, addresses[0])
-                stage.daemon.restart()
-                assert stage.pings(first, addresses[1])
+            swarm = stage.docker("info", "--format", "{{.Swarm.Cluster.ID}}")
+            wait_until(lambda: environment_of(stage) == swarm, "the Swarm is seen", 20)
+            new = stage.create_network()
+            third = stage.run_container(old)
+            both = (EnvironmentId(engine), EnvironmentId(swarm))
+            marks = {mark_of(stage, old), mark_of(stage, new)}
+            assert marks == {tags.environment_mark(one) for one in both}
+            assert stage.pings(third, addresses[0])
+            stage.daemon.restart()
+            assert stage.pings(first, addresses[1])
         finally:
             leave(stage.docker)
-        wait_until(lambda: stage.daemon.admin()["environment"] == engine, "it left", 20)
+        wait_until(lambda: environment_of(stage) == engine, "it left", 20)
         assert (stage.ip_of(first), stage.ip_of(second)) == addresses
         assert stage.pings(first, addresses[1])
         stage.cleanup()
         stage.nothing_left(before)
+
+
+def environment_of(stage: Stage) -> str:
+    """The environment that the daemon says it is in."""
+    return str(stage.daemon.admin()["environment"])
 
 
 def mark_of(stage: Stage, docker_network: str) -> str:
