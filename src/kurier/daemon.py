@@ -34,6 +34,8 @@ from kurier.config import DaemonSettings, Settings
 from kurier.config.rules import split_host_and_port
 from kurier.datapath import OpenVSwitchDatapath
 from kurier.docker.engine import DockerEngine
+from kurier.docker.engine_api import EngineApi
+from kurier.docker.managed_plugin import revive
 from kurier.docker.meter import Meter
 from kurier.docker.server import PluginServer, PluginSettings
 from kurier.docker.sockets import TcpListener, Tls
@@ -112,6 +114,7 @@ class Daemon:
         self._begin("networks", self._driver.network_keeper.run)
         self._begin("reconciler", self._driver.reconciler.run)
         self._begin("engine", lambda: _until_answered("the engine", self._learn_environment))
+        self._begin("plugin", lambda: _until_answered("the engine", self._revive_plugin))
         self._begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
         self._begin("switch", lambda: _until_answered("Open vSwitch", self._meet_switch))
 
@@ -138,6 +141,17 @@ class Daemon:
         if self._environment.id is None:
             self._environment.learn(await self._engine.identity())
         LOG.info("environment %s", self._environment.id)
+
+    async def _revive_plugin(self) -> None:
+        """An engine that started without Kurier has given the managed plugin up."""
+        daemon = self._settings.daemon
+        socket_path = Path(daemon.plugin_dir) / f"{daemon.driver_name}.sock"
+        api = EngineApi(self._settings.engine.docker_host)
+        try:
+            for name in await revive(api, str(socket_path)):
+                LOG.warning("plugin %s, which the engine had disabled, is enabled again", name)
+        finally:
+            await api.close()
 
     async def _meet_switch(self) -> None:
         facts = await self._datapath.facts()

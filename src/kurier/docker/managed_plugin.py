@@ -43,6 +43,7 @@ class Found:
 
 class _Plugin(msgspec.Struct):
     id: str = field(name="Id")
+    name: str = field(name="Name")
     enabled: bool = field(name="Enabled")
     config: _Config = field(name="Config")
 
@@ -149,3 +150,21 @@ class ManagedPlugin:
             raise self._api.away(
                 f"it answered {reply.status} to a request for plugin {self.name}: {reply.told}"
             )
+
+
+async def revive(api: EngineApi, target: str) -> list[str]:
+    """Enables the plugins that link to `target` and are disabled; gives their names.
+
+    An engine that starts while nobody listens on `target` disables them after some twelve seconds.
+    """
+    reply = await api.call("GET", "/plugins")
+    if reply.status != 200:
+        raise api.away(f"it answered {reply.status} to /plugins")
+    try:
+        listed = msgspec.json.decode(reply.body, type=list[_Plugin] | None) or []
+    except msgspec.MsgspecError as error:
+        raise api.away(f"its list of plugins cannot be read ({error})") from error
+    asleep = [one.name for one in listed if one.found().target == target and not one.enabled]
+    for name in asleep:
+        await ManagedPlugin(api, name).enable()
+    return asleep
