@@ -34,21 +34,28 @@ from kurier.config import DaemonSettings, Settings
 from kurier.config.rules import split_host_and_port
 from kurier.datapath import OpenVSwitchDatapath
 from kurier.docker.engine import DockerEngine
-from kurier.docker.engine_api import EngineApi
-from kurier.docker.managed_plugin import revive
+from kurier.docker.managed_plugin import ManagedPlugin
 from kurier.docker.meter import Meter
 from kurier.docker.server import PluginServer, PluginSettings
 from kurier.docker.sockets import TcpListener, Tls
+from kurier.docker.swarm_api import SwarmApi
 from kurier.ledger import SqliteLedger
 from kurier.model.errors import KurierError
 from kurier.model.options import Policy
+from kurier.model.swarm import managed_plugin
 from kurier.model.wiring import WiredBy
-from kurier.service.context import Context, Environment, PoolSettings, ServiceSettings
+from kurier.service.context import Context, PoolSettings, ServiceSettings
 from kurier.service.driver import Driver
+from kurier.service.environment import Environment
 
 LOG = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST_PAUSE = 30.0
+_GLANCE = 1.0
+"""Seconds between two looks whether the engine joined or left a Swarm: a node that joins may get
+its first task moments later."""
+_ASK_AGAIN = 60
+"""After so many looks the engine is asked, whatever they showed."""
 _DRAIN = 1.0
 """Seconds that running calls have to end when the daemon is told to stop."""
 
@@ -87,6 +94,7 @@ class Daemon:
             self._datapath,
             self._ledger,
             self._engine,
+            SwarmApi(self._engine.api),
             self._clock,
             RandomNames(),
             self._environment,
@@ -112,9 +120,10 @@ class Daemon:
         self._begin("outbox", self._driver.outbox.run)
         self._begin("keeper", self._driver.keeper.run)
         self._begin("networks", self._driver.network_keeper.run)
+        self._begin("swarm", self._driver.swarm_nodes.run)
         self._begin("reconciler", self._driver.reconciler.run)
-        self._begin("engine", lambda: _until_answered("the engine", self._learn_environment))
         self._begin("plugin", lambda: _until_answered("the engine", self._revive_plugin))
+        self._begin("environment", self._follow_environment)
         self._begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
         self._begin("switch", lambda: _until_answered("Open vSwitch", self._meet_switch))
 
@@ -137,21 +146,27 @@ class Daemon:
     def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(_kept_up(name, work), name=name))
 
+    async def _follow_environment(self) -> None:
+        """Learns the environment, and each other one that the engine changes to."""
+        while True:
+            await _until_answered("the engine", self._learn_environment)
+            seen = self._engine.membership()
+            for _ in range(_ASK_AGAIN):
+                await asyncio.sleep(_GLANCE)
+                if self._engine.membership() != seen:
+                    break
+
     async def _learn_environment(self) -> None:
-        if self._environment.id is None:
-            self._environment.learn(await self._engine.identity())
-        LOG.info("environment %s", self._environment.id)
+        before = self._environment.id
+        self._environment.learn(await self._engine.environment())
+        if self._environment.id != before:
+            LOG.info("environment %s", self._environment.id)
 
     async def _revive_plugin(self) -> None:
         """An engine that started without Kurier has given the managed plugin up."""
-        daemon = self._settings.daemon
-        socket_path = Path(daemon.plugin_dir) / f"{daemon.driver_name}.sock"
-        api = EngineApi(self._settings.engine.docker_host)
-        try:
-            for name in await revive(api, str(socket_path)):
-                LOG.warning("plugin %s, which the engine had disabled, is enabled again", name)
-        finally:
-            await api.close()
+        plugin = ManagedPlugin(self._engine.api, managed_plugin(self._settings.daemon.driver_name))
+        if await plugin.revive():
+            LOG.warning("plugin %s, which was disabled, is enabled again", plugin.name)
 
     async def _meet_switch(self) -> None:
         facts = await self._datapath.facts()
@@ -266,6 +281,8 @@ def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:
         reconcile_interval=settings.reconcile.interval,
         reconcile_grace=settings.reconcile.grace,
         backoff_max=settings.settle.backoff_max,
+        swarm_interval=settings.engine.swarm_interval,
+        swarm_driver=managed_plugin(settings.daemon.driver_name),
         boot_id=boot_id,
         pool=_pool_settings(settings),
     )

@@ -73,13 +73,6 @@ def test_a_program_that_is_linked_to_libraries_is_refused(tmp_path: Path) -> Non
     assert install("--busybox", str(tmp_path / "none"))[1].endswith("No such file or directory.\n")
 
 
-def test_a_name_that_would_hide_the_driver_is_refused() -> None:
-    for name in ("kuryr", "kuryr:latest"):
-        code, said = install("--name", name)
-        assert code == 1
-        assert "give another tag, such as kuryr:swarm." in said
-
-
 def test_an_engine_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     host = f"unix://{tmp_path}/none.sock"
     done = CliRunner().invoke(main, ["plugin", "status", "--engine-docker-host", host])

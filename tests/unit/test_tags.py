@@ -120,8 +120,8 @@ def test_a_shared_subnet_tells_which_pool_serves_whom(
 ) -> None:
     assume(network[:8] != other[:8])
     found = frozenset({tags.pool_tag(pool), tags.serving_tag(network, pool), tags.MADE})
-    assert tags.pool_serving(found, network) == pool
-    assert tags.pool_serving(found, other) is None
+    assert tags.pool_serving(found, network, "host1") == pool
+    assert tags.pool_serving(found, other, "host1") is None
     assert [tags.parse_pool(tag) for tag in sorted(found) if tags.parse_pool(tag)] == [pool]
 
 

@@ -34,6 +34,7 @@ from kurier.model.records import Job, LeaseRecord, NetworkRecord
 from kurier.service.driver import Driver
 from kurier.service.keeper import PoolView
 from kurier.service.reconcile import PassReport
+from kurier.service.swarm_networks import SwarmAsk, SwarmView
 from kurier.service.waiting_networks import WaitingNetworks
 
 _PATIENCE = 2.0
@@ -121,6 +122,19 @@ class Report:
             else "No pool of this host holds it; ports in use may."
         )
         return Freed(networks, ports, note)
+
+    async def swarm_networks(self) -> list[SwarmView]:
+        """Every network of this host's Swarm."""
+        return await self._driver.swarm_networks.views()
+
+    async def swarm_create(self, ask: SwarmAsk) -> SwarmView:
+        """Makes a network for the whole Swarm."""
+        return await self._driver.swarm_networks.create(ask)
+
+    async def swarm_remove(self, name: str) -> dict[str, str]:
+        """Removes one everywhere."""
+        await self._driver.swarm_networks.remove(name)
+        return {"removed": name}
 
     async def reconcile(self) -> PassReport:
         """One pass, now."""

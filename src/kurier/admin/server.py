@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The admin socket: `/v1/status`, `/v1/networks`, `/v1/ports`, `/v1/pools…`, `/v1/reconcile`,
-`/metrics`.
+"""The admin socket: `/v1/status`, `/v1/networks`, `/v1/ports`, `/v1/pools…`, `/v1/swarm/networks`,
+`/v1/reconcile`, `/metrics`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -15,6 +16,7 @@ from aiohttp import web
 from kurier.admin.views import Views
 from kurier.docker.sockets import UnixSocket
 from kurier.model.errors import Code, KurierError
+from kurier.service.swarm_networks import RangeAsk, SwarmAsk
 
 _Answer = Callable[[], Awaitable[object]]
 _Said = TypeVar("_Said", bound=msgspec.Struct)
@@ -30,6 +32,56 @@ class _Networks(msgspec.Struct):
 
 class _Free(msgspec.Struct):
     resource: str
+
+
+class _Range(msgspec.Struct):
+    cidr: str
+    ip_range: str = ""
+    gateway: str = ""
+    auxiliary: dict[str, str] = {}
+
+    def ask(self) -> RangeAsk:
+        cidr = ip_network(self.cidr)
+        return RangeAsk(
+            cidr,
+            ip_network(self.ip_range) if self.ip_range else None,
+            ip_address(self.gateway) if self.gateway else None,
+            {name: ip_address(text) for name, text in self.auxiliary.items()},
+            v6=cidr.version == 6,
+        )
+
+
+class _SwarmNetwork(msgspec.Struct):
+    name: str
+    ranges: list[_Range] = []
+    ipv6: bool = False
+    internal: bool = False
+    attachable: bool = False
+    options: dict[str, str] = {}
+    ipam_options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+    def ask(self) -> SwarmAsk:
+        """Where no range is given, one is drawn from a subnet pool, for each family wanted."""
+        ranges = [one.ask() for one in self.ranges]
+        versions = {6 if one.v6 else 4 for one in ranges}
+        if not ranges:
+            ranges.append(RangeAsk(None))
+        if self.ipv6 and 6 not in versions:
+            ranges.append(RangeAsk(None, v6=True))
+        return SwarmAsk(
+            self.name,
+            tuple(ranges),
+            self.options,
+            self.ipam_options,
+            self.internal,
+            self.attachable,
+            self.labels,
+        )
+
+
+class _Name(msgspec.Struct):
+    name: str
 
 
 class AdminServer:
@@ -91,6 +143,13 @@ class AdminServer:
         )
         app.router.add_post("/v1/pools/resume", _json(views.resume))
         app.router.add_post("/v1/pools/free", _told(_Free, lambda said: views.free(said.resource)))
+        app.router.add_get("/v1/swarm/networks", _json(views.swarm_networks))
+        app.router.add_post(
+            "/v1/swarm/networks", _told(_SwarmNetwork, lambda said: views.swarm_create(said.ask()))
+        )
+        app.router.add_post(
+            "/v1/swarm/networks/remove", _told(_Name, lambda said: views.swarm_remove(said.name))
+        )
         app.router.add_post("/v1/reconcile", _json(views.reconcile))
         app.router.add_get("/metrics", self._metrics)
         return app

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from kurier.service.reconcile import PassReport
+from kurier.service.swarm_networks import SwarmAsk, SwarmView
 from kurier.service.waiting_networks import WaitingNetworks
 
 
@@ -186,6 +187,15 @@ class Views(Protocol):
 
     async def free(self, resource: str) -> Freed:
         """Takes every waiting port off a security group, QoS policy or subnet."""
+
+    async def swarm_networks(self) -> list[SwarmView]:
+        """Every network of this host's Swarm."""
+
+    async def swarm_create(self, ask: SwarmAsk) -> SwarmView:
+        """Makes a network for the whole Swarm."""
+
+    async def swarm_remove(self, name: str) -> dict[str, str]:
+        """Removes one everywhere."""
 
     async def reconcile(self) -> PassReport:
         """One pass, now."""

@@ -11,6 +11,7 @@ from kurier.cli.doctor_command import doctor
 from kurier.cli.plugin_commands import plugin_group
 from kurier.cli.pool_commands import pool_group
 from kurier.cli.serve_command import serve
+from kurier.cli.swarm_commands import swarm_group
 from kurier.cli.view_commands import network_group, port_group, reconcile, status
 
 
@@ -27,6 +28,7 @@ for command in (
     network_group,
     port_group,
     pool_group,
+    swarm_group,
     plugin_group,
     reconcile,
     doctor,

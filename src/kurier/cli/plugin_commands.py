@@ -14,8 +14,9 @@ from kurier.cli.findings import plugin_socket
 from kurier.cli.sources import configured
 from kurier.cli.view_commands import json_flag, print_outline
 from kurier.config import Loaded
-from kurier.docker.plugin_image import DEFAULT_NAME, PluginImage, is_static
+from kurier.docker.plugin_image import PluginImage, is_static
 from kurier.model.errors import KurierError
+from kurier.model.swarm import managed_plugin
 
 if TYPE_CHECKING:
     from kurier.docker.managed_plugin import ManagedPlugin
@@ -24,9 +25,6 @@ _Result = TypeVar("_Result")
 _BUSYBOXES = (Path("/bin/busybox"), Path("/usr/bin/busybox"))
 
 _engine = configured("engine.docker_host", "daemon.plugin_dir", "daemon.driver_name")
-_name = click.option(
-    "--name", default=DEFAULT_NAME, show_default=True, help="The plugin's name, with its tag."
-)
 _force = click.option("--force", is_flag=True, help="Although Docker networks use the plugin.")
 
 
@@ -36,38 +34,33 @@ def plugin_group() -> None:
 
 
 @plugin_group.command("install")
-@_name
 @click.option("--socket", type=click.Path(path_type=Path), help="The socket to link to.")
 @click.option(
     "--busybox", type=click.Path(path_type=Path), help="A statically linked busybox, to make it of."
 )
 @_force
 @_engine
-def install(
-    loaded: Loaded, name: str, socket: Path | None, busybox: Path | None, force: bool
-) -> None:
+def install(loaded: Loaded, socket: Path | None, busybox: Path | None, force: bool) -> None:
     """Make the plugin in this host's engine and enable it; repeating it changes nothing.
 
     A plugin that links elsewhere, or is of another make, is replaced.
     """
     target = socket or _own_socket(loaded)
-    _refuse_hiding(name, loaded.settings.daemon.driver_name)
     image = PluginImage(str(target), _busybox(busybox))
     _warn_of_silence(target)
-    outcome = _with_plugin(loaded, name, lambda plugin: plugin.install(image, force=force))
-    click.echo(f"Plugin {_tagged(name)} links to {target}: {outcome}.")
+    outcome = _with_plugin(loaded, lambda plugin: plugin.install(image, force=force))
+    click.echo(f"Plugin {_named(loaded)} links to {target}: {outcome}.")
 
 
 @plugin_group.command("status")
-@_name
 @json_flag
 @_engine
-def status(loaded: Loaded, name: str, as_json: bool) -> None:
+def status(loaded: Loaded, as_json: bool) -> None:
     """Show what the plugin links to, whether it is enabled, and whether Kurier answers there."""
-    there = _with_plugin(loaded, name, lambda plugin: plugin.found())
+    there = _with_plugin(loaded, lambda plugin: plugin.found())
     print_outline(
         {
-            "name": _tagged(name),
+            "name": _named(loaded),
             "state": "absent" if there is None else "enabled" if there.enabled else "disabled",
             "links_to": (there and there.target) or None,
             "says": plugin_socket(Path(there.target)).says if there and there.target else None,
@@ -77,25 +70,22 @@ def status(loaded: Loaded, name: str, as_json: bool) -> None:
 
 
 @plugin_group.command("remove")
-@_name
 @_force
 @_engine
-def remove(loaded: Loaded, name: str, force: bool) -> None:
+def remove(loaded: Loaded, force: bool) -> None:
     """Take the plugin away; where there is none, nothing is done."""
-    was_there = _with_plugin(loaded, name, lambda plugin: plugin.remove(force=force))
-    click.echo(f"Plugin {_tagged(name)}: {'removed' if was_there else 'there is none'}.")
+    was_there = _with_plugin(loaded, lambda plugin: plugin.remove(force=force))
+    click.echo(f"Plugin {_named(loaded)}: {'removed' if was_there else 'there is none'}.")
 
 
-def _with_plugin(
-    loaded: Loaded, name: str, act: Callable[[ManagedPlugin], Awaitable[_Result]]
-) -> _Result:
+def _with_plugin(loaded: Loaded, act: Callable[[ManagedPlugin], Awaitable[_Result]]) -> _Result:
     from kurier.docker.engine_api import EngineApi  # heavy, and of no use to other commands
     from kurier.docker.managed_plugin import ManagedPlugin
 
     async def connected() -> _Result:
         api = EngineApi(loaded.settings.engine.docker_host)
         try:
-            return await act(ManagedPlugin(api, _tagged(name)))
+            return await act(ManagedPlugin(api, _named(loaded)))
         finally:
             await api.close()
 
@@ -110,17 +100,8 @@ def _own_socket(loaded: Loaded) -> Path:
     return Path(daemon.plugin_dir) / f"{daemon.driver_name}.sock"
 
 
-def _tagged(name: str) -> str:
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-
-
-def _refuse_hiding(name: str, driver: str) -> None:
-    if _tagged(name) == f"{driver}:latest":
-        raise click.ClickException(
-            f"Docker takes driver {driver} for plugin {driver}:latest where it has one, and then "
-            f"knows the networks of driver {driver} no more: give another tag, such as "
-            f"{driver}:swarm."
-        )
+def _named(loaded: Loaded) -> str:
+    return managed_plugin(loaded.settings.daemon.driver_name)
 
 
 def _busybox(given: Path | None) -> bytes:

@@ -28,9 +28,10 @@ class Networks:
         call = Call("GET", f"/networks/{network_id}", f"show network {network_id}", facts)
         return value(call, self._transport.send(call), "network", WireNetwork)
 
-    def find(self, name: str | None, tags: Sequence[str]) -> list[Network]:
-        """All networks with this name and all of these tags."""
-        call = Call("GET", "/networks", "list networks", params=filters(name=name, tags=tags))
+    def find(self, name: str | None, description: str | None, tags: Sequence[str]) -> list[Network]:
+        """All networks with this name, this description and all of these tags."""
+        which = filters(name=name, description=description, tags=tags)
+        call = Call("GET", "/networks", "list networks", params=which)
         return whole_list(self._transport, call, "networks", WireNetwork)
 
     def create(self, spec: NetworkSpec) -> Network:
@@ -40,28 +41,36 @@ class Networks:
         )
         return value(call, self._transport.send(call), "network", WireNetwork)
 
-    def rename(self, network_id: NetworkId, name: str, description: str) -> Network:
-        """The network under its new name."""
+    def rename(
+        self, network_id: NetworkId, name: str, description: str, revision: int | None
+    ) -> Network:
+        """The network under its new name, where the cloud can compare only if `revision` holds."""
         call = Call(
             "PUT",
             f"/networks/{network_id}",
             f"rename network {network_id}",
             facts={"noun": "network", "id": network_id, "network": network_id},
             body={"network": {"name": name, "description": description}},
+            if_revision=self._comparable(revision),
         )
         return value(call, self._transport.send(call), "network", WireNetwork)
 
     def delete(self, network_id: NetworkId, revision: int | None) -> None:
         """Deletes it, where the cloud can compare only if `revision` still holds."""
-        comparable = revision is not None and self._extensions.capabilities().revision_if_match
         call = Call(
             "DELETE",
             f"/networks/{network_id}",
             f"delete network {network_id}",
             facts={"noun": "network", "id": network_id, "network": network_id},
-            if_revision=revision if comparable else None,
+            if_revision=self._comparable(revision),
         )
         delete(self._transport, call)
+
+    def _comparable(self, revision: int | None) -> int | None:
+        """The revision to insist on, where the cloud compares revisions (revision-if-match)."""
+        if revision is None or not self._extensions.capabilities().revision_if_match:
+            return None
+        return revision
 
 
 class Subnets:

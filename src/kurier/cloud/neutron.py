@@ -107,14 +107,22 @@ class NeutronCloud:
     async def network(self, network_id: NetworkId) -> Network:
         return await self._run(self._networks.get, network_id)
 
-    async def networks(self, *, name: str | None = None, tags: Sequence[str] = ()) -> list[Network]:
-        return await self._run(self._networks.find, name, tags)
+    async def networks(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> list[Network]:
+        return await self._run(self._networks.find, name, description, tags)
 
     async def create_network(self, spec: NetworkSpec) -> Network:
         return await self._run(self._networks.create, spec)
 
-    async def rename_network(self, network_id: NetworkId, name: str, description: str) -> Network:
-        return await self._run(self._networks.rename, network_id, name, description)
+    async def rename_network(
+        self, network_id: NetworkId, name: str, description: str, revision: int | None = None
+    ) -> Network:
+        return await self._run(self._networks.rename, network_id, name, description, revision)
 
     async def delete_network(self, network_id: NetworkId, revision: int | None = None) -> None:
         await self._run(self._networks.delete, network_id, revision)

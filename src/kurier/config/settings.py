@@ -153,6 +153,13 @@ class EngineSettings:
         "The engine's API. Container names, host names and exposed ports are read from it.",
         rule=rules.docker_host,
     )
+    swarm_interval: float = option(
+        10.0,
+        "How often Neutron is asked for networks that were made for the whole Swarm, while the "
+        "engine is in one. A node that joins a Swarm asks at once.",
+        unit="seconds",
+        rule=rules.between(1.0, 3600.0),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import field
 
 from kurier.docker.engine_api import EngineApi, Reply
-from kurier.docker.plugin_image import DEFAULT_NAME, MARK, PluginImage
+from kurier.docker.plugin_image import MARK, PluginImage
 from kurier.model.errors import Code, KurierError
 
 _PATIENCE = 40.0  # seconds; the engine tries for some twelve to reach a plugin's socket
@@ -43,7 +43,6 @@ class Found:
 
 class _Plugin(msgspec.Struct):
     id: str = field(name="Id")
-    name: str = field(name="Name")
     enabled: bool = field(name="Enabled")
     config: _Config = field(name="Config")
 
@@ -60,7 +59,7 @@ class ManagedPlugin:
     go, NOT_FOUND where the engine cannot reach the socket that the plugin links to.
     """
 
-    def __init__(self, api: EngineApi, name: str = DEFAULT_NAME) -> None:
+    def __init__(self, api: EngineApi, name: str) -> None:
         self._api = api
         self.name = name
 
@@ -108,6 +107,18 @@ class ManagedPlugin:
             )
         self._expect(reply, 200)
 
+    async def revive(self) -> bool:
+        """Enables it if it is there and disabled, and says whether it was.
+
+        An engine that starts while nobody listens behind the plugin disables it after some twelve
+        seconds.
+        """
+        there = await self.found()
+        if there is None or there.enabled or not there.target:
+            return False
+        await self.enable()
+        return True
+
     async def remove(self, *, force: bool = False) -> bool:
         """Takes it away and says whether there was one; `force` although networks use it."""
         there = await self._ours()
@@ -122,7 +133,7 @@ class ManagedPlugin:
             raise KurierError(
                 Code.CONFLICT,
                 f"Plugin {self.name} of this engine is another one ({there.description!r}), which "
-                "Kurier leaves alone: give --name another name, or remove that plugin.",
+                "Kurier leaves alone: remove it, or give Kurier another daemon.driver_name.",
             )
         return there
 
@@ -150,21 +161,3 @@ class ManagedPlugin:
             raise self._api.away(
                 f"it answered {reply.status} to a request for plugin {self.name}: {reply.told}"
             )
-
-
-async def revive(api: EngineApi, target: str) -> list[str]:
-    """Enables the plugins that link to `target` and are disabled; gives their names.
-
-    An engine that starts while nobody listens on `target` disables them after some twelve seconds.
-    """
-    reply = await api.call("GET", "/plugins")
-    if reply.status != 200:
-        raise api.away(f"it answered {reply.status} to /plugins")
-    try:
-        listed = msgspec.json.decode(reply.body, type=list[_Plugin] | None) or []
-    except msgspec.MsgspecError as error:
-        raise api.away(f"its list of plugins cannot be read ({error})") from error
-    asleep = [one.name for one in listed if one.found().target == target and not one.enabled]
-    for name in asleep:
-        await ManagedPlugin(api, name).enable()
-    return asleep

@@ -6,13 +6,46 @@ from __future__ import annotations
 import re
 
 from kurier.model.ids import DockerNetworkId, IPNetwork, LeaseId
+from kurier.model.swarm import is_definition
+from kurier.model.tags import host_mark
 
+_GOING = "~going~"
 _LABEL = re.compile(r"[^a-z0-9-]+")
 
 
-def network_name(prefix: str, network: DockerNetworkId) -> str:
-    """A created network's name, as kuryr-libnetwork names its own: prefix and eight digits."""
-    return f"{prefix}{network[:8]}"
+def network_name(prefix: str, network: DockerNetworkId, name: str = "") -> str:
+    """A created network's name, as kuryr-libnetwork names its own: prefix and eight digits. One
+    for a whole Swarm has its name instead of the digits.
+    """
+    return f"{prefix}{name if name and is_definition(network) else network[:8]}"
+
+
+def bid_name(network: DockerNetworkId, host: str) -> str:
+    """A network's name while several hosts may be making it at once; each host has its own."""
+    return f"kuryr-bid-{network[:8]}-{host_mark(host)}"
+
+
+def going_name(name: str, mark: str) -> str:
+    """A network's name while its last user deletes it: whoever comes now must not use it.
+
+    `mark` makes each try's name another one, so that Neutron counts it as a change.
+    """
+    return f"{name}{_GOING}{mark}"
+
+
+def is_going(name: str) -> bool:
+    """Whether a network's name says that it is being deleted."""
+    return _GOING in name
+
+
+def lasting_name(name: str) -> str:
+    """The name before :func:`going_name`."""
+    return name.partition(_GOING)[0]
+
+
+def reserving_key(network: DockerNetworkId) -> str:
+    """The `device_id` of ports that only keep an engine network's auxiliary addresses."""
+    return f"aux-{network[:32]}"
 
 
 def network_description(environment: str, network: DockerNetworkId) -> str:

@@ -10,6 +10,11 @@ where an id of 64 hexadecimal digits is written as 43 characters of URL-safe bas
 any other id (Swarm's have 25 characters) as it is. Beside it stand the tags that
 kuryr-libnetwork's users look for: ``kuryr.net.uuid.lh:<first 32 characters>`` and
 ``kuryr.net.uuid.uh:<last 32>`` (of a 25-character id: ``lh`` alone, as kuryr-libnetwork does).
+
+A Swarm's network has one id on every node, so that its mapping is every node's; which hosts use it
+is told by one tag a host::
+
+    kurier.at:<environment>:<first 12 characters of the network's id>:<12 digits of the host>
 """
 
 from __future__ import annotations
@@ -39,9 +44,11 @@ RESERVED = "kurier.role:reserved"
 ATTRIBUTES = ("sg", "qos", "ps", "internal", "gws", "pmin", "pmax")
 """Security groups and QoS policy (ids), port security (``0`` or ``1``), internal and gateway
 service (there or not), the pool's minimum and maximum."""
+_ATTENDANCE = "kurier.at:"
 _MAPPING = re.compile(r"kurier:([0-9a-f]{8}):([0-9A-Za-z_-]{1,43})\Z")
 _HEX32 = re.compile(r"[0-9a-f]{32}\Z")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+_SWARM_ID = re.compile(r"[0-9a-z]{25}\Z")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,6 +82,45 @@ def parse_mapping(tag: str) -> Mapping | None:
 def mappings(tags: frozenset[str]) -> frozenset[Mapping]:
     """Every mapping among a network's tags."""
     return frozenset(found for found in map(parse_mapping, tags) if found)
+
+
+def is_shared(network: DockerNetworkId) -> bool:
+    """Whether several hosts of an environment know a network by this id: a Swarm's network.
+
+    Swarm's ids have 25 characters of base 36, an engine's own 64 hexadecimal digits.
+    """
+    return bool(_SWARM_ID.match(network))
+
+
+def host_mark(host: str) -> str:
+    """Twelve hexadecimal digits that stand for a host where a tag must be short."""
+    return hashlib.sha256(host.encode()).hexdigest()[:12]
+
+
+def attendance_tag(mapping: Mapping, host: str) -> str:
+    """Says that a host uses a network that it shares with others of its environment."""
+    return f"{_attendance(mapping)}{host_mark(host)}"
+
+
+def attendants(found: frozenset[str], mapping: Mapping) -> frozenset[str]:
+    """The marks of the hosts that use a shared network."""
+    prefix = _attendance(mapping)
+    return frozenset(tag.removeprefix(prefix) for tag in found if tag.startswith(prefix))
+
+
+def is_attendance(tag: str) -> bool:
+    """Whether a tag says that a host uses a shared network."""
+    return tag.startswith(_ATTENDANCE)
+
+
+def in_use(found: frozenset[str]) -> bool:
+    """Whether an engine's network, of whatever environment, is told by a network's tags."""
+    attended = any(map(is_attendance, found))
+    return attended or bool(mappings(found)) or kuryr_networks(found)
+
+
+def _attendance(mapping: Mapping) -> str:
+    return f"{_ATTENDANCE}{mapping.environment}:{mapping.network[:12]}:"
 
 
 def halves(whole: str) -> tuple[str, ...]:
@@ -154,13 +200,30 @@ def serving_tag(network: DockerNetworkId, pool: PoolId) -> str:
     return f"kurier.for:{network[:8]}:{pool}"
 
 
-def pool_serving(tags: frozenset[str], network: DockerNetworkId) -> PoolId | None:
-    """The pool through which a subnet serves an engine network, by its tag."""
+def is_serving(tag: str) -> bool:
+    """Whether a tag says of a subnet which engine network one of its pools serves."""
+    return tag.startswith("kurier.for:")
+
+
+def serves(found: frozenset[str], network: DockerNetworkId) -> bool:
+    """Whether a subnet's tags say that it serves an engine network, through whichever pool."""
+    return any(tag.startswith(f"kurier.for:{network[:8]}:") for tag in found)
+
+
+def own_pool(host: str, random: str) -> PoolId:
+    """A pool's id, 32 hexadecimal digits of which the first 12 tell the host that gave it out."""
+    return PoolId(host_mark(host) + random[:20])
+
+
+def pool_serving(tags: frozenset[str], network: DockerNetworkId, host: str) -> PoolId | None:
+    """The pool through which a subnet serves an engine network, by its tag: of several hosts'
+    pools the one that this host gave out.
+    """
     prefix = f"kurier.for:{network[:8]}:"
-    for tag in sorted(tags):
-        if tag.startswith(prefix):
-            return PoolId(tag.removeprefix(prefix))
-    return None
+    pools = sorted(tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix))
+    mine = [pool for pool in pools if pool.startswith(host_mark(host))]
+    found = mine or pools
+    return PoolId(found[0]) if found else None
 
 
 def environment_tag(environment: EnvironmentId) -> str:

@@ -7,12 +7,21 @@ knows what there is to take away.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import IPAddress, IPNetwork, NetworkId
-from kurier.model.naming import network_description, network_name, subnet_name
+from kurier.model.naming import (
+    bid_name,
+    is_going,
+    lasting_name,
+    network_description,
+    network_name,
+    reserving_key,
+    subnet_name,
+)
 from kurier.model.neutron import (
     FixedIpRequest,
     Kind,
@@ -31,9 +40,14 @@ from kurier.model.options import (
 )
 from kurier.model.ranges import allocation_ranges
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord, SubnetRecord
+from kurier.model.swarm import definition_tags, is_definition
 from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
+from kurier.service.election import Candidate, Election
 from kurier.service.lookup import find_groups, find_network, find_pool, find_qos, find_subnet
+
+LOG = logging.getLogger(__name__)
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,7 @@ class Assembly:
         self._context = context
         self._ledger = context.ledger
         self._cloud = context.cloud
+        self._election = Election(context.cloud, context.clock)
 
     async def build(
         self, record: NetworkRecord, options: NetworkOptions, parts: tuple[Part, ...]
@@ -69,6 +84,8 @@ class Assembly:
         record = await self._with_policy(record, options)
         mapping = tags.Mapping(await self._context.environment.mark(), record.id)
         network = await self._existing(record, options, parts)
+        if network is None and tags.is_shared(record.id):
+            return await self._shared(record, options, parts, mapping)
         adopted = network is not None
         if network is None:
             network = await self._made(record, options, parts)
@@ -82,6 +99,95 @@ class Assembly:
                 record = await self._reserve(record, subnet)
         record = await self._tag(record, network, mapping, adopted=adopted)
         return replace(record, state=NetworkState.ACTIVE)
+
+    async def _shared(
+        self,
+        record: NetworkRecord,
+        options: NetworkOptions,
+        parts: tuple[Part, ...],
+        mapping: tags.Mapping,
+    ) -> NetworkRecord:
+        """A network that every host of the environment would make: one of them does, the others
+        join it. It may go between two looks, with the last host that used it.
+        """
+        await self._drop_held(parts)
+        self._store(record)
+        candidate = await self._candidate(record, options, parts, mapping)
+        for _ in range(_TRIES):
+            try:
+                network = await self._election.run(candidate)
+                return await self._joined(record, network, parts, mapping)
+            except KurierError as error:
+                if error.code is not Code.NOT_FOUND:
+                    raise
+                LOG.info("network %s went while it was joined: %s", record.id, error.sentence)
+        raise KurierError(
+            Code.CHANGED, f"Network {record.id} comes and goes on other hosts: try again."
+        )
+
+    async def _candidate(
+        self,
+        record: NetworkRecord,
+        options: NetworkOptions,
+        parts: tuple[Part, ...],
+        mapping: tags.Mapping,
+    ) -> Candidate:
+        environment, host = await self._context.environment.require(), await self._context.host()
+        attendance = tags.attendance_tag(mapping, host)
+
+        def entered(bid: Network) -> None:
+            self._store(replace(record, neutron_id=bid.id, made=True, tags=(attendance,)))
+
+        async def build(bid: Network) -> None:
+            for part in parts:
+                await self._subnet(replace(record, made=True), bid, part)
+            # What is claimed is attended: who joins later never finds it with nobody on it.
+            await self._cloud.add_tag(Kind.NETWORK, bid.id, attendance)
+
+        return Candidate(
+            NetworkSpec(
+                network_name(self._context.settings.network_prefix, record.id),
+                network_description(environment, record.id),
+                options.shared,
+                options.policy.port_security,
+            ),
+            bid_name(record.id, host),
+            entered,
+            mapping,
+            build,
+        )
+
+    async def _joined(
+        self,
+        record: NetworkRecord,
+        network: Network,
+        parts: tuple[Part, ...],
+        mapping: tags.Mapping,
+    ) -> NetworkRecord:
+        """The claimed network as this host uses it."""
+        subnets = []
+        for part in parts:
+            found = await self._subnet_there(network, part)
+            if found is None:
+                raise await self._other_ranges(network, part)
+            _check_existing(found, part)
+            subnets.append(_subnet_record(found, part, made=True))
+        joined = replace(
+            record, neutron_id=network.id, made=True, mtu=network.mtu, subnets=tuple(subnets)
+        )
+        joined = await self._tag(joined, network, mapping, adopted=False)
+        return replace(joined, state=NetworkState.ACTIVE)
+
+    async def _other_ranges(self, network: Network, part: Part) -> KurierError:
+        there = ", ".join(
+            sorted(str(one.cidr) for one in await self._cloud.subnets(network_id=network.id))
+        )
+        return KurierError(
+            Code.CONFLICT,
+            f"This network has range {there} on the other hosts of the Swarm, not {part.cidr}: "
+            f"give --subnet {there} in the config-only network of every host, or use `kurier "
+            "swarm network create`.",
+        )
 
     async def _with_policy(self, record: NetworkRecord, options: NetworkOptions) -> NetworkRecord:
         policy = options.policy.over(self._context.settings.policy)
@@ -125,7 +231,7 @@ class Assembly:
         self, record: NetworkRecord, options: NetworkOptions, parts: tuple[Part, ...]
     ) -> Network:
         environment = await self._context.environment.require()
-        name = network_name(self._context.settings.network_prefix, record.id)
+        name = network_name(self._context.settings.network_prefix, record.id, record.name)
         description = network_description(environment, record.id)
         held = _held(parts)
         if held is not None and options.shared is None:
@@ -206,7 +312,7 @@ class Assembly:
         return PortSpec(
             network_id=record.neutron_id,
             name=f"kuryr-aux-{address}",
-            device_id=f"aux-{record.id[:32]}",
+            device_id=reserving_key(record.id),
             device_owner=DEVICE_OWNER,
             host_id="",
             fixed_ips=(FixedIpRequest(subnet.id, address),),
@@ -217,11 +323,33 @@ class Assembly:
     async def _tag(
         self, record: NetworkRecord, network: Network, mapping: tags.Mapping, *, adopted: bool
     ) -> NetworkRecord:
-        wanted = (*tags.network_tags(mapping, existing=adopted), *_attributes(record))
-        mine = tuple(tag for tag in wanted if tag not in network.tags)
+        """Subnets first: a network that somebody leaves keeps the subnets that its tags say are
+        used.
+        """
+        wanted = (*await self._mapping_tags(record, mapping, adopted), *_attributes(record))
+        shared = tags.is_shared(record.id)
+        # A shared network's tags are there when the second host comes, and are his as well.
+        mine = tuple(tag for tag in wanted if shared or tag not in network.tags)
         record = self._store(replace(record, tags=mine))
-        own = () if adopted else (tags.MADE,)
-        work = [self._cloud.add_tag(Kind.NETWORK, network.id, tag) for tag in (*mine, *own)]
+        doing("Neutron was tagging the network")
+        await self._tag_subnets(record)
+        await self._add_tags(network, (*mine, *(() if adopted else (tags.MADE,))))
+        if shared or (adopted and tags.MADE in network.tags):
+            await self._see_standing(network, mine)
+        return record
+
+    async def _mapping_tags(
+        self, record: NetworkRecord, mapping: tags.Mapping, adopted: bool
+    ) -> tuple[str, ...]:
+        own = tags.network_tags(mapping, existing=adopted)
+        if is_definition(record.id):
+            environment = await self._context.environment.require()
+            return (tags.mapping_tag(mapping), *definition_tags(environment, record.name))
+        if tags.is_shared(record.id):
+            return (tags.attendance_tag(mapping, await self._context.host()), *own)
+        return own
+
+    async def _tag_subnets(self, record: NetworkRecord) -> None:
         for subnet in record.subnets:
             marks = [tags.MADE] if subnet.made else []
             if subnet.pool_id:
@@ -229,11 +357,33 @@ class Assembly:
                     tags.pool_tag(subnet.pool_id),
                     tags.serving_tag(record.id, subnet.pool_id),
                 ]
-            work += [self._cloud.add_tag(Kind.SUBNET, subnet.id, tag) for tag in marks]
-        doing("Neutron was tagging the network")
-        for one in work:
-            await one
-        return record
+            for tag in marks:
+                await self._cloud.add_tag(Kind.SUBNET, subnet.id, tag)
+
+    async def _see_standing(self, network: Network, mine: tuple[str, ...]) -> None:
+        """Looks again after the tags are on: others may be leaving a network that Kurier made.
+
+        One that left as the last one for all it knew may have taken shared tags off meanwhile;
+        one that deletes the network says so by its name. NOT_FOUND where it goes.
+        """
+        for _ in range(_TRIES):
+            network = await self._cloud.network(network.id)
+            if is_going(network.name):
+                for tag in mine:
+                    await self._cloud.remove_tag(Kind.NETWORK, network.id, tag)
+                raise KurierError(
+                    Code.NOT_FOUND,
+                    f"Neutron network {lasting_name(network.name)} ({network.id}) is being removed "
+                    "by its last user: name another one.",
+                )
+            if network.tags.issuperset(mine):
+                return
+            await self._add_tags(network, mine)
+
+    async def _add_tags(self, network: Network, wanted: tuple[str, ...]) -> None:
+        for tag in wanted:
+            if tag not in network.tags:
+                await self._cloud.add_tag(Kind.NETWORK, network.id, tag)
 
     def _store(self, record: NetworkRecord) -> NetworkRecord:
         self._ledger.put_network(record)

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
-from kurier.model.errors import Code, KurierError
-from kurier.model.ids import EnvironmentId
 from kurier.model.options import Policy
-from kurier.model.tags import environment_mark, environment_tag, host_tag
-from kurier.service.protocols import Clock, Cloud, Datapath, Engine, Ledger, Names
+from kurier.model.tags import environment_tag, host_tag
+from kurier.service.environment import Environment
+from kurier.service.protocols import Clock, Cloud, Datapath, Engine, Ledger, Names, SwarmEngine
 
 DEVICE_OWNER = "compute:kuryr"
 """The owner that kuryr-libnetwork's operators filter by.
@@ -19,7 +17,6 @@ DEVICE_OWNER = "compute:kuryr"
 infrastructure port that tenants may not touch). Nova is not told: Neutron notifies it only of
 ports whose `device_id` is a UUID, and ours never is one.
 """
-_ENVIRONMENT_KEY = "environment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,51 +53,11 @@ class ServiceSettings:
     reconcile_interval: float = 60.0
     reconcile_grace: float = 300.0
     backoff_max: float = 30.0
+    swarm_interval: float = 10.0
+    swarm_driver: str = "kuryr:swarm"
+    """The managed plugin's name, with its tag."""
     boot_id: str = ""
     pool: PoolSettings = field(default_factory=PoolSettings)
-
-
-class Environment:
-    """This host's environment: set by configuration, recalled from the ledger, or the engine's.
-
-    The engine is asked in the background only; a handler that needs the id waits a moment for it.
-    """
-
-    def __init__(self, ledger: Ledger, configured: str = "", patience: float = 2.0) -> None:
-        self._ledger = ledger
-        self._patience = patience
-        self._known = asyncio.Event()
-        self._id = EnvironmentId(configured or ledger.meta(_ENVIRONMENT_KEY) or "")
-        if self._id:
-            self.learn(self._id)
-
-    def learn(self, identity: str) -> None:
-        """Takes the id for good; a ledger that has one keeps it."""
-        if not self._id:
-            self._id = EnvironmentId(identity)
-        self._ledger.set_meta(_ENVIRONMENT_KEY, self._id)
-        self._known.set()
-
-    @property
-    def id(self) -> EnvironmentId | None:
-        """The id, or None while it is not known."""
-        return self._id or None
-
-    async def require(self) -> EnvironmentId:
-        """The id; raises INTERNAL where the engine has not told it yet."""
-        try:
-            await asyncio.wait_for(self._known.wait(), self._patience)
-        except TimeoutError:
-            raise KurierError(
-                Code.INTERNAL,
-                "The engine has not told its id yet, which Neutron's tags need: check "
-                "engine.docker_host in Kurier's configuration, or set daemon.environment.",
-            ) from None
-        return self._id
-
-    async def mark(self) -> str:
-        """The environment as tags tell it."""
-        return environment_mark(await self.require())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +68,7 @@ class Context:
     datapath: Datapath
     ledger: Ledger
     engine: Engine
+    swarm: SwarmEngine
     clock: Clock
     names: Names
     environment: Environment

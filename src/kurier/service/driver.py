@@ -33,6 +33,8 @@ from kurier.service.requests import (
 )
 from kurier.service.settlement import Settlement
 from kurier.service.stock import Stock
+from kurier.service.swarm_networks import SwarmNetworks
+from kurier.service.swarm_nodes import SwarmNodes
 from kurier.service.titles import Titles
 from kurier.service.traffic import Traffic
 from kurier.service.waiting_networks import NetworkKeeper
@@ -67,6 +69,10 @@ class Driver:
             context, self.outbox, self._pools, Assembly(context), recovery, self.keeper
         )
         self._addresses = Addresses(context, self.outbox, self.networks, self._ports, self.keeper)
+        self.swarm_nodes = SwarmNodes(context)
+        self.swarm_networks = SwarmNetworks(
+            context, self._pools, self._addresses, self.networks, self.swarm_nodes
+        )
         self._endpoints = Endpoints(context, self.outbox, self.networks, self._ports, sandboxes)
         self.reconciler = Reconciler(
             context, self.outbox, self._ports, self.stock, growth, Titles(context, self.outbox)

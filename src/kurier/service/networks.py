@@ -90,6 +90,7 @@ class Networks:
             ask.id,
             NetworkState.CREATING,
             self._context.clock.now(),
+            name=ask.name,
             internal=ask.internal,
             gateway_service=options.gateway_service,
             pool_minimum=options.pool_minimum,

@@ -20,7 +20,7 @@ from kurier.model.neutron import NetworkSpec, Subnet, SubnetPool, SubnetSpec
 from kurier.model.options import NetworkOptions, parse_network_options
 from kurier.model.ranges import check_range
 from kurier.model.records import Job, PoolRecord
-from kurier.model.tags import KURYR_SUBNET_POOL_EXISTING
+from kurier.model.tags import KURYR_SUBNET_POOL_EXISTING, own_pool
 from kurier.service.context import Context
 from kurier.service.lookup import default_pool, find_network, find_pool, find_subnet
 from kurier.service.outbox import JobKind, Outbox
@@ -61,8 +61,9 @@ class Pools:
                 f"Subnet {subnet.name or subnet.id} has range {subnet.cidr}, not {ask.cidr}: give "
                 f"--subnet {subnet.cidr}, or leave --subnet out."
             )
+        pool_id = await self._new_id()
         await self._turn(ask.cidr)
-        record = self._record(ask.cidr, ask, options)
+        record = self._record(pool_id, ask.cidr, ask, options)
         if subnet is not None:
             record = replace(record, subnet_id=subnet.id, gateway=subnet.gateway)
         self._ledger.put_pool(record)
@@ -127,7 +128,7 @@ class Pools:
         record = (
             await self._draw(ask, options, version)
             if subnet is None
-            else self._offer(subnet, ask, options)
+            else await self._offer(subnet, ask, options)
         )
         self.keep(record)
         return _answer(record)
@@ -153,14 +154,15 @@ class Pools:
             )
         return fitting[0] if fitting else None
 
-    def _offer(self, subnet: Subnet, ask: PoolAsk, options: NetworkOptions) -> PoolRecord:
+    async def _offer(self, subnet: Subnet, ask: PoolAsk, options: NetworkOptions) -> PoolRecord:
+        pool_id = await self._new_id()
         if any(one.unbounded for one in self.unbound(subnet.cidr)):
             raise KurierError(
                 Code.CONFLICT,
                 f"The engine refuses the range {subnet.cidr} of subnet {subnet.name or subnet.id}: "
                 "it overlaps a network or route of this host; give --subnet to insist.",
             )
-        record = self._record(subnet.cidr, ask, options)
+        record = self._record(pool_id, subnet.cidr, ask, options)
         return replace(record, subnet_id=subnet.id, gateway=subnet.gateway, unbounded=True)
 
     async def _draw(self, ask: PoolAsk, options: NetworkOptions, version: int) -> PoolRecord:
@@ -183,7 +185,7 @@ class Pools:
 
         The job that takes it away is there first, and goes when the record is stored.
         """
-        pool_id = self._new_id()
+        pool_id = await self._new_id()
         self._outbox.add(JobKind.DROP_POOL, pool_id, delay=_ABANDONED)
         held = await self._hold(pool_id, pool)
         return PoolRecord(
@@ -249,12 +251,19 @@ class Pools:
             raise
         return subnet
 
-    def _record(self, cidr: IPNetwork, ask: PoolAsk, options: NetworkOptions) -> PoolRecord:
+    def _record(
+        self, pool_id: PoolId, cidr: IPNetwork, ask: PoolAsk, options: NetworkOptions
+    ) -> PoolRecord:
         now = self._context.clock.now()
-        return PoolRecord(self._new_id(), cidr, now, ip_range=ask.ip_range, options=options)
+        return PoolRecord(pool_id, cidr, now, ip_range=ask.ip_range, options=options)
 
-    def _new_id(self) -> PoolId:
-        return PoolId(self._context.names.hex(32))
+    async def _new_id(self) -> PoolId:
+        """An id that tells this host, so that it finds its own among a Swarm's again."""
+        random = self._context.names.hex(32)
+        try:
+            return own_pool(await self._context.host(), random)
+        except KurierError:  # the switch is away, and a range can be had without it
+            return PoolId(random)
 
     async def _drop_held(self, job: Job) -> None:
         cloud, pool_id = self._context.cloud, PoolId(job.key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -58,14 +58,20 @@ class Cloud(Protocol):
         """One network; NOT_FOUND."""
 
     async def networks(
-        self, *, name: str | None = None, tags: Sequence[str] = ()
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] = (),
     ) -> list[Network]: ...
 
     async def create_network(self, spec: NetworkSpec) -> Network:
         """QUOTA."""
 
-    async def rename_network(self, network_id: NetworkId, name: str, description: str) -> Network:
-        """NOT_FOUND."""
+    async def rename_network(
+        self, network_id: NetworkId, name: str, description: str, revision: int | None = None
+    ) -> Network:
+        """NOT_FOUND; CHANGED where `revision` no longer holds (If-Match)."""
 
     async def delete_network(self, network_id: NetworkId, revision: int | None = None) -> None:
         """IN_USE where ports are left; CHANGED where `revision` no longer holds (If-Match)."""
@@ -258,6 +264,17 @@ class Engine(Protocol):
     async def identity(self) -> str:
         """The engine's id."""
 
+    async def environment(self) -> str:
+        """What names the engine's control plane: its Swarm's id where it is in one, else its own;
+        an error where the engine is in a Swarm and cannot tell which.
+        """
+
+    in_swarm: bool
+    """Whether the engine was in a Swarm when :meth:`environment` was answered last."""
+
+    def membership(self) -> object:
+        """Something that becomes another when the engine joins or leaves a Swarm; asks nobody."""
+
     async def container_of(self, endpoint_id: EndpointId) -> ContainerFacts | None: ...
 
     async def endpoints(self) -> frozenset[EndpointId]:
@@ -265,6 +282,61 @@ class Engine(Protocol):
 
     async def networks(self) -> Mapping[DockerNetworkId, str]:
         """Every network, of whatever driver, with the name its user gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRange:
+    """One range of a config-only network."""
+
+    cidr: IPNetwork
+    gateway: IPAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNetwork:
+    """A config-only network to make on this node."""
+
+    definition: DockerNetworkId
+    name: str
+    driver: str
+    """The IPAM driver, a managed plugin's name with its tag."""
+    ranges: tuple[NodeRange, ...]
+    options: Mapping[str, str]
+    internal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmNetwork:
+    """A network of Swarm scope to make on this manager."""
+
+    name: str
+    config: str
+    """The config-only network that every node makes its own from."""
+    driver: str
+    attachable: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class SwarmEngine(Protocol):
+    """What an engine does for networks of a whole Swarm. Never called from a handler.
+
+    Errors are INTERNAL, or CONFLICT where a name is taken.
+    """
+
+    async def nodes(self) -> int | None:
+        """How many nodes are ready; None where this node is no manager."""
+
+    async def configured(self) -> Mapping[DockerNetworkId, str]:
+        """The config-only networks made here, by definition, with the engine's id of each."""
+
+    async def configure(self, network: NodeNetwork) -> None:
+        """CONFLICT."""
+
+    async def create(self, network: SwarmNetwork) -> DockerNetworkId:
+        """CONFLICT."""
+
+    async def remove(self, name: str) -> bool:
+        """Removes a network by name or id, if it is there; False where it is in use."""
 
 
 class Clock(Protocol):

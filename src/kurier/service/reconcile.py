@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from kurier.model import tags
 from kurier.model.errors import KurierError
-from kurier.model.ids import LeaseId
+from kurier.model.ids import LeaseId, PortId
 from kurier.model.neutron import Port, PortFilter
 from kurier.model.records import LeaseState
 from kurier.model.stock import Stage, StageEvent
@@ -111,9 +111,14 @@ class Reconciler:
         return frozenset(self._ports.under_way | self._growth.under_way)
 
     async def _own_ports(self) -> list[Port]:
-        marks = await self._context.port_tags()
-        ports = await self._context.cloud.ports(PortFilter(tags=marks))
-        return [port for port in ports if tags.RESERVED not in port.tags]
+        """This host's, of every environment that it was in."""
+        host = tags.host_tag(await self._context.host())
+        found: dict[PortId, Port] = {}
+        for environment in await self._context.environment.all():
+            marks = (tags.environment_tag(environment), host)
+            ports = await self._context.cloud.ports(PortFilter(tags=marks))
+            found |= {port.id: port for port in ports}
+        return [port for port in found.values() if tags.RESERVED not in port.tags]
 
     def _remember(self, snapshot: Snapshot, decided: Plan) -> None:
         """Keeps since when a suspect was seen; one that a pass cleared begins anew."""

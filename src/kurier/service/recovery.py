@@ -16,6 +16,7 @@ from kurier.model.ids import (
 )
 from kurier.model.neutron import Network, Subnet
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord, SubnetRecord
+from kurier.model.swarm import is_definition, own_tags
 from kurier.service.context import Context
 
 
@@ -39,9 +40,10 @@ class Recovery:
 
     async def read(self, network_id: DockerNetworkId) -> NetworkRecord:
         """The network as Neutron tells it, the ledger untouched."""
-        network = await self._tagged(network_id)
+        network, mapping = await self._tagged(network_id)
         subnets = await self._cloud.subnets(network_id=network.id)
-        mine = frozenset(self._marks(await self._context.environment.mark(), network_id))
+        host = await self._context.host()
+        mine = await self._marks(network, mapping, host)
         record = NetworkRecord(
             network_id,
             NetworkState.ACTIVE,
@@ -50,7 +52,9 @@ class Recovery:
             made=not tags.is_existing(network.tags),
             mtu=network.mtu,
             subnets=tuple(
-                _subnet_record(one, network_id) for one in subnets if _pool_of(one, network_id)
+                _subnet_record(one, network_id, host)
+                for one in subnets
+                if _pool_of(one, network_id, host)
             ),
             tags=tuple(sorted((network.tags & mine) | tags.attributes(network.tags, network_id))),
         )
@@ -73,19 +77,29 @@ class Recovery:
             "network and create it again.",
         )
 
-    def _marks(self, mark: str, network_id: DockerNetworkId) -> tuple[str, ...]:
-        mapping = tags.Mapping(mark, network_id)
-        return (*tags.network_tags(mapping, existing=True), tags.KURYR_EXISTING)
+    async def _marks(self, network: Network, mapping: tags.Mapping, host: str) -> frozenset[str]:
+        """Every tag that a mapping may have put on its network, beside its attributes."""
+        if is_definition(mapping.network):
+            known = await self._context.environment.all()
+            own = own_tags(known, network.tags, mapping.network)
+            return own | {tags.mapping_tag(mapping)}
+        marks = frozenset((*tags.network_tags(mapping, existing=True), tags.KURYR_EXISTING))
+        if tags.is_shared(mapping.network):
+            return marks | {tags.attendance_tag(mapping, host)}
+        return marks
 
-    async def _tagged(self, network_id: DockerNetworkId) -> Network:
-        mark = await self._context.environment.mark()
-        for wanted in (
-            (tags.mapping_tag(tags.Mapping(mark, network_id)),),
-            tags.kuryr_network_tags(network_id),
-        ):
-            found = await self._cloud.networks(tags=wanted)
+    async def _tagged(self, network_id: DockerNetworkId) -> tuple[Network, tags.Mapping]:
+        """The network with the mapping that tells it, in whichever environment this host was."""
+        mappings = [
+            tags.Mapping(mark, network_id) for mark in await self._context.environment.marks()
+        ]
+        for mapping in mappings:
+            found = await self._cloud.networks(tags=(tags.mapping_tag(mapping),))
             if found:
-                return found[0]
+                return found[0], mapping
+        found = await self._cloud.networks(tags=tags.kuryr_network_tags(network_id))
+        if found:
+            return found[0], mappings[0]
         raise KurierError(
             Code.NOT_FOUND,
             f"Docker network {network_id} is unknown to Kurier and to Neutron's tags: remove it "
@@ -100,9 +114,9 @@ class Recovery:
         return tagged or await self._cloud.subnets(subnet_pool_id=SubnetPoolId(pool_id))
 
     async def _mapped_here(self, network: Network) -> list[DockerNetworkId]:
-        """This environment's engine networks on a Neutron network."""
-        mark = await self._context.environment.mark()
-        own = [one.network for one in tags.mappings(network.tags) if one.environment == mark]
+        """The engine networks on a Neutron network, of the environments this host was in."""
+        marks = await self._context.environment.marks()
+        own = [one.network for one in tags.mappings(network.tags) if one.environment in marks]
         return own or _kuryr_ids(network.tags)
 
     def _pool_record(self, subnet: SubnetRecord, record: NetworkRecord) -> PoolRecord:
@@ -125,10 +139,10 @@ def _kuryr_ids(found: frozenset[str]) -> list[DockerNetworkId]:
     return []
 
 
-def _pool_of(subnet: Subnet, network_id: DockerNetworkId) -> PoolId | None:
+def _pool_of(subnet: Subnet, network_id: DockerNetworkId, host: str) -> PoolId | None:
     """The pool that a subnet serves: by our tags, by kuryr-libnetwork's tag, or its subnet pool."""
-    serving = tags.pool_serving(subnet.tags, network_id)
-    if serving is not None:
+    serving = tags.pool_serving(subnet.tags, network_id, host)
+    if serving is not None or any(map(tags.is_serving, subnet.tags)):
         return serving
     for tag in sorted(subnet.tags):
         pool = tags.parse_pool(tag)
@@ -140,13 +154,13 @@ def _pool_of(subnet: Subnet, network_id: DockerNetworkId) -> PoolId | None:
     return PoolId(subnet.subnet_pool_id) if subnet.subnet_pool_id else None
 
 
-def _subnet_record(subnet: Subnet, network_id: DockerNetworkId) -> SubnetRecord:
+def _subnet_record(subnet: Subnet, network_id: DockerNetworkId, host: str) -> SubnetRecord:
     made = tags.MADE in subnet.tags or subnet.name.startswith("kuryr-subnet-")
     return SubnetRecord(
         subnet.id,
         subnet.cidr,
         made,
-        pool_id=_pool_of(subnet, network_id),
+        pool_id=_pool_of(subnet, network_id, host),
         gateway=subnet.gateway,
         routes=tuple((route.destination, route.next_hop) for route in subnet.host_routes),
     )

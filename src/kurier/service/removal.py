@@ -6,11 +6,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Iterable
 
 from kurier.model import tags
+from kurier.model.departure import Step, next_step
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId, NetworkId
-from kurier.model.naming import network_description, network_name
+from kurier.model.naming import (
+    bid_name,
+    going_name,
+    lasting_name,
+    network_description,
+    network_name,
+    reserving_key,
+)
 from kurier.model.neutron import Kind, Network, Port, PortFilter, Subnet
 from kurier.model.records import Job, LeaseState, NetworkRecord
 from kurier.model.stock import Stage
@@ -23,7 +32,7 @@ from kurier.service.recovery import Recovery
 LOG = logging.getLogger(__name__)
 LEFT_KEY = "left-standing"
 _MOST_NOTES = 50
-_LOOKS = 5
+_LOOKS = 8
 """How often a network that changes under our hands is looked at again before giving up a turn."""
 _SERVICE_OWNERS = ("network:dhcp", "network:distributed")
 """Ports that Neutron makes by itself and removes with the network."""
@@ -87,28 +96,92 @@ class Removal:
 
     async def _find(self, record: NetworkRecord) -> NetworkRecord:
         """Looks for a network that the ledger does not know, or whose create's answer was lost."""
+        shared = tags.is_shared(record.id)
+        await self._delete_unclaimed(record)
         try:
-            return await self._recovery.read(record.id)
+            found = await self._recovery.read(record.id)
         except KurierError as error:
             if error.code is not Code.NOT_FOUND:
                 raise
-        environment = await self._context.environment.require()
-        description = network_description(environment, record.id)
-        name = network_name(self._context.settings.network_prefix, record.id)
+            return record
+        if shared and not any(map(tags.is_attendance, found.tags)):
+            return record  # other hosts' alone
+        return found
+
+    async def _delete_unclaimed(self, record: NetworkRecord) -> None:
+        """Deletes what was made for an engine network and never tagged. Of a shared network that
+        is this host's bid alone: whatever has its final name may be another host's.
+        """
+        if tags.is_shared(record.id):
+            name = bid_name(record.id, await self._context.host())
+        else:
+            name = network_name(self._context.settings.network_prefix, record.id, record.name)
+        keys = {
+            network_description(environment, record.id)
+            for environment in await self._context.environment.all()
+        }
         for network in await self._cloud.networks(name=name):
-            if network.description == description:
+            if network.description in keys and not tags.mappings(network.tags):
                 await self._cloud.delete_network(network.id)
-        return record
 
     async def _leave(self, record: NetworkRecord) -> str:
         """Takes our marks off and removes what is ours; the sentence tells what had to stay."""
         neutron_id = record.neutron_id
         if neutron_id is None or await self._look(neutron_id) is None:
             return ""
-        for port_id in record.reserved_ports:
-            await self._cloud.delete_port(port_id)
-        for tag in record.tags:
-            await self._cloud.remove_tag(Kind.NETWORK, neutron_id, tag)
+        await self._unserve(record)
+        mapping = tags.Mapping(await self._mark(record), record.id)
+        for _ in range(_LOOKS):
+            network = await self._look(neutron_id)
+            if network is None:
+                return ""
+            step = next_step(network.tags, frozenset(record.tags), mapping, made=record.made)
+            try:
+                note = await self._take(step, record, network, mapping)
+            except KurierError as error:
+                if error.code is not Code.CHANGED:
+                    raise
+                continue
+            if note is not None:
+                return note
+        raise KurierError(Code.CHANGED, f"Network {neutron_id} changes while it is removed.")
+
+    async def _take(
+        self, step: Step, record: NetworkRecord, network: Network, mapping: tags.Mapping
+    ) -> str | None:
+        """Carries a step out; the note with which all is done, or None where more is to do."""
+        attendance = [tag for tag in record.tags if tags.is_attendance(tag)]
+        if step is Step.STEP_BACK:
+            await self._remove_tags(network, attendance)
+        elif step is Step.MEND:
+            for tag in record.tags:
+                if tag not in attendance:
+                    await self._cloud.add_tag(Kind.NETWORK, network.id, tag)
+        elif step is Step.DELETE:
+            return await self._remove_network(record, network)
+        elif step is Step.TAKE_OFF:
+            await self._drop_reserved(record)
+            await self._remove_tags(network, record.tags)
+        elif tags.attendants(network.tags, mapping):
+            return ""  # other hosts of the environment go on with network and subnets
+        else:
+            return await self._clear(record, network)
+        return None
+
+    async def _mark(self, record: NetworkRecord) -> str:
+        """The environment that the network was made in, which this host may have left since."""
+        for mapping in tags.mappings(frozenset(record.tags)):
+            if mapping.network == record.id:
+                return mapping.environment
+        return await self._context.environment.mark()
+
+    async def _remove_tags(self, network: Network, which: Iterable[str]) -> None:
+        for tag in which:
+            if tag in network.tags:
+                await self._cloud.remove_tag(Kind.NETWORK, network.id, tag)
+
+    async def _unserve(self, record: NetworkRecord) -> None:
+        """Takes this host's pools off the subnets."""
         for subnet in record.subnets:
             if subnet.pool_id:
                 for tag in (
@@ -116,53 +189,71 @@ class Removal:
                     tags.serving_tag(record.id, subnet.pool_id),
                 ):
                     await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tag)
-        for _ in range(_LOOKS):
-            try:
-                return await self._clear(record, neutron_id)
-            except KurierError as error:
-                if error.code is not Code.CHANGED:
-                    raise
-        raise KurierError(Code.CHANGED, f"Network {neutron_id} changes while it is removed.")
 
-    async def _clear(self, record: NetworkRecord, neutron_id: NetworkId) -> str:
-        network = await self._look(neutron_id)
-        if network is None:
-            return ""
-        ours = record.made or tags.MADE in network.tags
-        others = tags.mappings(network.tags) or tags.kuryr_networks(network.tags)
-        if ours and not others:
-            return await self._remove_network(network)
+    async def _drop_reserved(self, record: NetworkRecord) -> None:
+        """Gives auxiliary addresses free. One host of several may have made their ports."""
+        gone = set(record.reserved_ports)
+        if tags.is_shared(record.id) and record.neutron_id is not None:
+            held = PortFilter(record.neutron_id, device_id=reserving_key(record.id))
+            gone |= {port.id for port in await self._cloud.ports(held)}
+        for port_id in gone:
+            await self._cloud.delete_port(port_id)
+
+    async def _clear(self, record: NetworkRecord, network: Network) -> str:
+        """Removes the subnets that are ours from a network that stays."""
         notes = [
             await self._remove_subnet(network, subnet)
-            for subnet in await self._cloud.subnets(network_id=neutron_id)
+            for subnet in await self._cloud.subnets(network_id=network.id)
             if _is_ours(subnet, record)
         ]
         return " ".join(filter(None, notes))
 
-    async def _remove_network(self, network: Network) -> str:
-        users = _foreign(await self._cloud.ports(PortFilter(network_id=network.id)))
-        if users:
-            return await self._hand_over(network, users)
-        revision = network.revision
-        if not (await self._cloud.capabilities()).revision_if_match:
-            revision = 0
-        try:
-            await self._cloud.delete_network(network.id, revision or None)
-        except KurierError as error:
-            if error.code is not Code.IN_USE:
-                raise
-            users = _foreign(await self._cloud.ports(PortFilter(network_id=network.id)))
-            return await self._hand_over(network, users)
-        return ""
+    async def _remove_network(self, record: NetworkRecord, network: Network) -> str:
+        users = await self._users(record, network)
+        if not users:
+            await self._doom(record, network)
+            try:
+                await self._cloud.delete_network(network.id)
+                return ""
+            except KurierError as error:
+                if error.code is not Code.IN_USE:
+                    raise
+            users = await self._users(record, network)
+        return await self._hand_over(record, network, users)
 
-    async def _hand_over(self, network: Network, users: list[Port]) -> str:
+    async def _users(self, record: NetworkRecord, network: Network) -> list[Port]:
+        """Ports that keep a network from being deleted."""
+        await self._drop_reserved(record)
+        return _foreign(await self._cloud.ports(PortFilter(network_id=network.id)))
+
+    async def _doom(self, record: NetworkRecord, network: Network) -> None:
+        """Says by the network's name that it goes, then looks once more; CHANGED where somebody
+        came in between.
+
+        Neutron compares the revision of a DELETE at its beginning alone (it takes subnets and
+        ports away first, in transactions of their own), so that the rename is what decides. Who
+        comes puts his tags on and then looks at the name: one of the two sees the other.
+        """
+        name = lasting_name(network.name)
+        going = going_name(name, self._context.names.hex(8))
+        doomed = await self._cloud.rename_network(
+            network.id, going, network.description, network.revision
+        )
+        seen = await self._look(network.id)
+        if seen is not None and tags.in_use(seen.tags - frozenset(record.tags)):
+            await self._cloud.rename_network(network.id, name, network.description, seen.revision)
+            raise KurierError(Code.CHANGED, f"Network {doomed.id} has a new user.")
+
+    async def _hand_over(self, record: NetworkRecord, network: Network, users: list[Port]) -> str:
         """Leaves a network that Kurier made to those who use it, with no mark of ours."""
         for subnet in await self._cloud.subnets(network_id=network.id):
             if tags.MADE in subnet.tags:
                 await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tags.MADE)
-        await self._cloud.remove_tag(Kind.NETWORK, network.id, tags.MADE)
+        await self._remove_tags(network, (*record.tags, tags.MADE))
+        name = lasting_name(network.name)
+        await self._cloud.rename_network(network.id, name, network.description)
         return (
-            f"Neutron network {network.name or network.id} ({network.id}) is left standing, since "
+            f"Neutron network {name or network.id} ({network.id}) is left standing, since "
             f"{_names(users)} still uses it: remove it with `openstack network delete "
             f"{network.id}` when nobody does."
         )

@@ -60,6 +60,8 @@ class NetworkAsk:
     internal: bool
     ipv6: bool
     pools: tuple[PoolData, ...]
+    name: str = ""
+    """Its name, where that is known beforehand: a network's for a whole Swarm."""
 
 
 @dataclass(frozen=True, slots=True)

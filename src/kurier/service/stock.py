@@ -30,6 +30,7 @@ from kurier.model.stock import (
     move_stage,
     target,
 )
+from kurier.model.swarm import is_definition
 from kurier.service.context import Context
 from kurier.service.outbox import SETTLE_DELAY, JobKind, Outbox
 
@@ -156,7 +157,7 @@ class Stock:
         served = network.state is NetworkState.ACTIVE and network.neutron_id is not None
         if not served or not settings.enabled or maximum <= 0 or self.drained(network.id):
             return None
-        if not any(subnet.pool_id for subnet in network.subnets):
+        if is_definition(network.id) or not any(subnet.pool_id for subnet in network.subnets):
             return None
         return Limits(min(minimum, maximum), maximum, settings.batch)
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kurier.docker.plugin_image import DEFAULT_NAME as PLUGIN
+from kurier.model.swarm import managed_plugin
 from localcloud import image
 from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.machine import local_host
 from tests.cloud.stage.stage import Stage
 
+PLUGIN = managed_plugin("kuryr")
 __all__ = ["PLUGIN", "install_plugin", "install_words", "plugin_command", "remove_plugin"]
 
 

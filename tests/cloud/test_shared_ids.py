@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One engine network on several hosts of one environment, as a Swarm has them: made once however
+many make it at once, and gone with the last one, whoever comes and goes meanwhile.
+
+`KURIER_TEST_RACES` is how often each race is run (6 where it is not set).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from openstack.connection import Connection
+
+from kurier.model import tags
+from kurier.model.ids import DockerNetworkId, EnvironmentId
+from localcloud.api import Cloud
+from tests.cloud.stage import wait_until
+from tests.cloud.stage.racers import Racer, at_once, racer, swarm_id
+
+pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
+RACES = int(os.environ.get("KURIER_TEST_RACES", "6"))
+ENVIRONMENT = "kt-races"
+
+
+@pytest.fixture(scope="module")
+def racers(cloud: Cloud) -> Iterator[list[Racer]]:
+    """Three daemons of one environment, each on a host of its own."""
+    cloud.up(hosts=max(3, cloud.settings.hosts))
+    hosts = [cloud.host(f"host{number}") for number in (1, 2, 3)]
+    running = [racer(host, "kurier-local", ENVIRONMENT) for host in hosts]
+    for one in running:
+        one.daemon.start()
+    yield running
+    for one in running:
+        one.daemon.stop()
+
+
+def left(neutron: Connection, network: str) -> list[str]:
+    """Every Neutron network made for an engine network, by name."""
+    key = f"Kurier: Docker network {network} of environment {ENVIRONMENT}"
+    return [one.name for one in neutron.network.networks(description=key)]
+
+
+def settle(racers: list[Racer]) -> None:
+    for one in racers:
+        wait_until(one.settled, "every daemon has told Neutron all", 40)
+
+
+def attendants(neutron: Connection, network_id: str, network: str) -> int:
+    """How many hosts the network's tags say use it; 0 where the mapping itself is not told."""
+    found = frozenset(neutron.network.get_network(network_id).tags)
+    mark = tags.environment_mark(EnvironmentId(ENVIRONMENT))
+    mapping = tags.Mapping(mark, DockerNetworkId(network))
+    return len(tags.attendants(found, mapping)) if mapping in tags.mappings(found) else 0
+
+
+@pytest.mark.timeout(60 + 30 * RACES)
+def test_made_once_and_gone_with_the_last(racers: list[Racer], neutron: Connection) -> None:
+    """Three hosts meet a network's first task at once, and its last one."""
+    for number in range(RACES):
+        network, cidr = swarm_id(), f"10.98.{number % 250}.0/24"
+        said = at_once([partial(one.create, network, cidr) for one in racers])
+        assert said == ["", "", ""], f"race {number}"
+        behind = {one.known()[network] for one in racers}
+        assert len(behind) == 1, f"race {number}: {behind}"
+        assert left(neutron, network) == [f"kuryr-net-{network[:8]}"], f"race {number}"
+        assert attendants(neutron, behind.pop(), network) == 3, f"race {number}"
+
+        assert at_once([partial(one.remove, network) for one in racers]) == ["", "", ""]
+        settle(racers)
+        assert left(neutron, network) == [], f"race {number}"
+
+
+@pytest.mark.timeout(60 + 30 * RACES)
+def test_hosts_come_and_go_at_the_same_moment(racers: list[Racer], neutron: Connection) -> None:
+    """One leaves as another joins, two leave at once: tags and networks say the truth after."""
+    chance, network, cidr = random.Random(7), swarm_id(), "10.97.1.0/24"
+    here: set[int] = set()
+    for number in range(RACES):
+        turning = chance.sample(range(3), chance.choice((2, 2, 3)))
+        moves = [
+            partial(racers[one].remove, network)
+            if one in here
+            else partial(racers[one].create, network, cidr)
+            for one in turning
+        ]
+        assert not any(at_once(moves)), f"turn {number}"
+        here ^= set(turning)
+        settle(racers)
+        expect(racers, neutron, network, here)
+    at_once([partial(racers[one].remove, network) for one in here] or [lambda: ""])
+    settle(racers)
+    assert left(neutron, network) == []
+
+
+def expect(racers: list[Racer], neutron: Connection, network: str, here: set[int]) -> None:
+    """Those who are there share one network, which tells each of them; nobody, and none is left."""
+    behind = {one.known().get(network) for one in racers} - {None}
+    assert len(left(neutron, network)) == len(behind) == min(1, len(here))
+    assert {n for n, one in enumerate(racers) if network in one.known()} == here
+    if here:
+        assert attendants(neutron, str(behind.pop()), network) == len(here)
+
+
+@pytest.mark.timeout(60 + 40 * RACES)
+def test_one_that_joins_dies_half_way(racers: list[Racer], neutron: Connection) -> None:
+    """Killed at any moment of its joining, a host leaves the others' network as it was and takes
+    its own part away when it is back.
+    """
+    chance = random.Random(11)
+    for number in range(RACES):
+        network, cidr = swarm_id(), f"10.96.{number % 250}.0/24"
+        unlucky, others = racers[number % 3], [*racers[: number % 3], *racers[number % 3 + 1 :]]
+        joining = [partial(joins_or_dies, unlucky, network, cidr)]
+        said = at_once(
+            [
+                *(partial(insists, one, network, cidr) for one in others),
+                *joining,
+                partial(dies_in, unlucky, chance.uniform(0.0, 4.0)),
+            ]
+        )
+        assert said[:2] == ["", ""], f"death {number}"
+        unlucky.daemon.start()
+        settle(racers)
+        if network in unlucky.known():  # it was done before it died, and the answer was lost
+            unlucky.remove(network)
+        settle(racers)
+        expect(others, neutron, network, {0, 1})
+        at_once([partial(one.remove, network) for one in others])
+        settle(racers)
+        assert left(neutron, network) == [], f"death {number}"
+
+
+def insists(one: Racer, network: str, cidr: str) -> str:
+    """Creates as a Swarm does: again after a call that waited too long for a dead host."""
+    for _ in range(3):
+        said = one.create(network, cidr)
+        if "trying again" not in said:
+            break
+        one.remove(network)
+    return said
+
+
+def joins_or_dies(one: Racer, network: str, cidr: str) -> str:
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        return one.create(network, cidr)
+    return "it died"
+
+
+def dies_in(one: Racer, seconds: float) -> str:
+    time.sleep(seconds)
+    one.daemon.kill()
+    return ""
