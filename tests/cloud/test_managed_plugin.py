@@ -81,8 +81,8 @@ def test_a_second_installation_changes_nothing(stage: Stage) -> None:
 
 
 def test_it_is_removed_once(stage: Stage) -> None:
-    assert plugin_command(stage, "remove") == f"Plugin {PLUGIN}: removed"
-    assert plugin_command(stage, "remove") == f"Plugin {PLUGIN}: there is none"
+    assert plugin_command(stage, "remove") == f"Plugin {PLUGIN}: removed."
+    assert plugin_command(stage, "remove") == f"Plugin {PLUGIN}: there is none."
     assert "state: absent" in plugin_command(stage, "status")
 
 
