@@ -20,6 +20,7 @@ from kurier.config.option import table
 from kurier.config.settings import Settings
 from kurier.model.errors import Code
 from kurier.model.options import NETWORK_KEYS, POLICY_KEYS, parse_network_options
+from kurier.model.swarm import managed_plugin
 from kurier.model.tags import ATTRIBUTES
 from localcloud import cli as kurier_cloud
 
@@ -159,7 +160,12 @@ def test_networks_of_the_examples_name_both_drivers() -> None:
     lines = [words for _, words in those_of("docker") if words[1:3] == ["network", "create"]]
     assert len(lines) > 8
     for words in lines:
-        assert words[3:7] == ["-d", "kuryr", "--ipam-driver", "kuryr"], words
+        if "--config-only" in words:
+            assert words[4:6] == ["--ipam-driver", managed_plugin("kuryr")], words
+        elif "--config-from" in words:
+            assert words[3:5] == ["-d", managed_plugin("kuryr")], words
+        else:
+            assert words[3:7] == ["-d", "kuryr", "--ipam-driver", "kuryr"], words
 
 
 def test_the_compose_file_has_options_that_kurier_takes() -> None:
