@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from tests.cloud.stage.engine import IMAGE, Docker
 from tests.cloud.stage.machine import local_host
@@ -122,10 +123,10 @@ class Swarm:
         return name
 
     def remove_network(self, name: str) -> None:
-        """Takes it away everywhere."""
+        """Takes it away everywhere; a node's part goes when the node knows."""
         self.docker("network", "rm", name, check=False)
         for stage in self.stages:
-            stage.docker("network", "rm", f"{name}-part", check=False)
+            wait_until(partial(gone, stage, f"{name}-part"), f"{name} is gone")
 
     # ── services ────────────────────────────────────────────────────────────
     def create_service(
@@ -207,6 +208,12 @@ def swarm_of(stages: Sequence[Stage]) -> Iterator[Swarm]:
         swarm.end()
         for stage in stages:
             remove_plugin(stage.docker)
+
+
+def gone(stage: Stage, network: str) -> bool:
+    """Removes a network if it can be removed, and says whether there is none of this name."""
+    done = stage.docker.attempt("network", "rm", network)
+    return done.returncode == 0 or "not found" in done.stderr
 
 
 def leave(docker: Docker) -> None:
