@@ -42,7 +42,6 @@ from kurier.docker.swarm_api import SwarmApi
 from kurier.ledger import SqliteLedger
 from kurier.model.errors import KurierError
 from kurier.model.options import Policy
-from kurier.model.swarm import managed_plugin
 from kurier.model.wiring import WiredBy
 from kurier.service.context import Context, PoolSettings, ServiceSettings
 from kurier.service.driver import Driver
@@ -51,10 +50,10 @@ from kurier.service.environment import Environment
 LOG = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST_PAUSE = 30.0
-_GLANCE = 1.0
-"""Seconds between two looks whether the engine joined or left a Swarm: a node that joins may get
-its first task moments later."""
-_ASK_AGAIN = 60
+_GLANCE = 0.1
+"""Seconds between two looks whether the engine joined or left a Swarm: one system call each, and a
+node that joins gets its first task within a second or two."""
+_ASK_AGAIN = 600
 """After so many looks the engine is asked, whatever they showed."""
 _DRAIN = 1.0
 """Seconds that running calls have to end when the daemon is told to stop."""
@@ -164,7 +163,7 @@ class Daemon:
 
     async def _revive_plugin(self) -> None:
         """An engine that started without Kurier has given the managed plugin up."""
-        plugin = ManagedPlugin(self._engine.api, managed_plugin(self._settings.daemon.driver_name))
+        plugin = ManagedPlugin(self._engine.api, self._settings.engine.swarm_plugin)
         if await plugin.revive():
             LOG.warning("plugin %s, which was disabled, is enabled again", plugin.name)
 
@@ -282,7 +281,7 @@ def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:
         reconcile_grace=settings.reconcile.grace,
         backoff_max=settings.settle.backoff_max,
         swarm_interval=settings.engine.swarm_interval,
-        swarm_driver=managed_plugin(settings.daemon.driver_name),
+        swarm_driver=settings.engine.swarm_plugin,
         boot_id=boot_id,
         pool=_pool_settings(settings),
     )

@@ -20,7 +20,6 @@ from kurier.config.option import table
 from kurier.config.settings import Settings
 from kurier.model.errors import Code
 from kurier.model.options import NETWORK_KEYS, POLICY_KEYS, parse_network_options
-from kurier.model.swarm import managed_plugin
 from kurier.model.tags import ATTRIBUTES
 from localcloud import cli as kurier_cloud
 
@@ -161,9 +160,9 @@ def test_networks_of_the_examples_name_both_drivers() -> None:
     assert len(lines) > 8
     for words in lines:
         if "--config-only" in words:
-            assert words[4:6] == ["--ipam-driver", managed_plugin("kuryr")], words
+            assert words[4:6] == ["--ipam-driver", Settings().engine.swarm_plugin], words
         elif "--config-from" in words:
-            assert words[3:5] == ["-d", managed_plugin("kuryr")], words
+            assert words[3:5] == ["-d", Settings().engine.swarm_plugin], words
         else:
             assert words[3:7] == ["-d", "kuryr", "--ipam-driver", "kuryr"], words
 

@@ -59,7 +59,6 @@ class _SwarmNetwork(msgspec.Struct):
     attachable: bool = False
     options: dict[str, str] = {}
     ipam_options: dict[str, str] = {}
-    labels: dict[str, str] = {}
 
     def ask(self) -> SwarmAsk:
         """Where no range is given, one is drawn from a subnet pool, for each family wanted."""
@@ -76,7 +75,6 @@ class _SwarmNetwork(msgspec.Struct):
             self.ipam_options,
             self.internal,
             self.attachable,
-            self.labels,
         )
 
 

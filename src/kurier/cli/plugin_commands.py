@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from kurier.cli.findings import plugin_socket
-from kurier.cli.sources import configured
+from kurier.cli.sources import configured, require
 from kurier.cli.view_commands import json_flag, print_outline
-from kurier.config import Loaded
+from kurier.config import Loaded, Settings
 from kurier.docker.plugin_image import PluginImage, is_static
 from kurier.model.errors import KurierError
-from kurier.model.swarm import managed_plugin
 
 if TYPE_CHECKING:
     from kurier.docker.managed_plugin import ManagedPlugin
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 _BUSYBOXES = (Path("/bin/busybox"), Path("/usr/bin/busybox"))
 
-_engine = configured("engine.docker_host", "daemon.plugin_dir", "daemon.driver_name")
+_engine = configured(
+    "engine.docker_host", "engine.swarm_plugin", "daemon.plugin_dir", "daemon.driver_name"
+)
 _force = click.option("--force", is_flag=True, help="Although Docker networks use the plugin.")
 
 
@@ -45,11 +46,12 @@ def install(loaded: Loaded, socket: Path | None, busybox: Path | None, force: bo
 
     A plugin that links elsewhere, or is of another make, is replaced.
     """
-    target = socket or _own_socket(loaded)
+    settings = require(loaded)
+    target = socket or Path(settings.daemon.plugin_dir) / f"{settings.daemon.driver_name}.sock"
     image = PluginImage(str(target), _busybox(busybox))
     _warn_of_silence(target)
-    outcome = _with_plugin(loaded, lambda plugin: plugin.install(image, force=force))
-    click.echo(f"Plugin {_named(loaded)} links to {target}: {outcome}.")
+    outcome = _with_plugin(settings, lambda plugin: plugin.install(image, force=force))
+    click.echo(f"Plugin {settings.engine.swarm_plugin} links to {target}: {outcome}.")
 
 
 @plugin_group.command("status")
@@ -57,10 +59,11 @@ def install(loaded: Loaded, socket: Path | None, busybox: Path | None, force: bo
 @_engine
 def status(loaded: Loaded, as_json: bool) -> None:
     """Show what the plugin links to, whether it is enabled, and whether Kurier answers there."""
-    there = _with_plugin(loaded, lambda plugin: plugin.found())
+    settings = require(loaded)
+    there = _with_plugin(settings, lambda plugin: plugin.found())
     print_outline(
         {
-            "name": _named(loaded),
+            "name": settings.engine.swarm_plugin,
             "state": "absent" if there is None else "enabled" if there.enabled else "disabled",
             "links_to": (there and there.target) or None,
             "says": plugin_socket(Path(there.target)).says if there and there.target else None,
@@ -74,18 +77,20 @@ def status(loaded: Loaded, as_json: bool) -> None:
 @_engine
 def remove(loaded: Loaded, force: bool) -> None:
     """Take the plugin away; where there is none, nothing is done."""
-    was_there = _with_plugin(loaded, lambda plugin: plugin.remove(force=force))
-    click.echo(f"Plugin {_named(loaded)}: {'removed' if was_there else 'there is none'}.")
+    settings = require(loaded)
+    was_there = _with_plugin(settings, lambda plugin: plugin.remove(force=force))
+    done = "removed" if was_there else "there is none"
+    click.echo(f"Plugin {settings.engine.swarm_plugin}: {done}.")
 
 
-def _with_plugin(loaded: Loaded, act: Callable[[ManagedPlugin], Awaitable[_Result]]) -> _Result:
+def _with_plugin(settings: Settings, act: Callable[[ManagedPlugin], Awaitable[_Result]]) -> _Result:
     from kurier.docker.engine_api import EngineApi  # heavy, and of no use to other commands
     from kurier.docker.managed_plugin import ManagedPlugin
 
     async def connected() -> _Result:
-        api = EngineApi(loaded.settings.engine.docker_host)
+        api = EngineApi(settings.engine.docker_host)
         try:
-            return await act(ManagedPlugin(api, _named(loaded)))
+            return await act(ManagedPlugin(api, settings.engine.swarm_plugin))
         finally:
             await api.close()
 
@@ -93,15 +98,6 @@ def _with_plugin(loaded: Loaded, act: Callable[[ManagedPlugin], Awaitable[_Resul
         return asyncio.run(connected())
     except KurierError as error:
         raise click.ClickException(error.sentence) from error
-
-
-def _own_socket(loaded: Loaded) -> Path:
-    daemon = loaded.settings.daemon
-    return Path(daemon.plugin_dir) / f"{daemon.driver_name}.sock"
-
-
-def _named(loaded: Loaded) -> str:
-    return managed_plugin(loaded.settings.daemon.driver_name)
 
 
 def _busybox(given: Path | None) -> bytes:

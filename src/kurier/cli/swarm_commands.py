@@ -38,7 +38,6 @@ def swarm_network_group() -> None:
 @click.option("--attachable", is_flag=True, help="Let `docker run` use it, not services alone.")
 @click.option("-o", "--opt", "options", multiple=True, help="Driver option KEY=VALUE.")
 @click.option("--ipam-opt", "ipam_options", multiple=True, help="IPAM driver option KEY=VALUE.")
-@click.option("--label", "labels", multiple=True, help="Label KEY=VALUE.")
 @click.option(
     "--wait",
     type=click.FloatRange(0.0, 600.0),
@@ -54,7 +53,8 @@ def swarm_network_create(
     """Make network NAME for the whole Swarm; takes the options of `docker network create`.
 
     To be run on one manager. Every node's Kurier makes its part by itself, also on nodes that join
-    later.
+    later. Labels are none of the options: engines refuse them where the nodes' parts are made
+    beforehand.
     """
     said = {
         "name": name,
@@ -64,7 +64,6 @@ def swarm_network_create(
         "attachable": given["attachable"],
         "options": _pairs("-o", given["options"]),
         "ipam_options": _pairs("--ipam-opt", given["ipam_options"]),
-        "labels": _pairs("--label", given["labels"]),
     }
     row = ask(loaded, "POST", _PATH, _PATIENCE, said)
     row = _awaited(loaded, row, wait)

@@ -153,10 +153,17 @@ class EngineSettings:
         "The engine's API. Container names, host names and exposed ports are read from it.",
         rule=rules.docker_host,
     )
+    swarm_plugin: str = option(
+        "kuryr:swarm",
+        "The managed plugin, with its tag, that `kurier plugin install` made on every node; the "
+        "Swarm's networks name it as their driver. Not `kuryr:latest`: an engine that has such a "
+        "plugin takes driver `kuryr` for it, and loses the networks of that driver.",
+        rule=rules.plugin_name,
+    )
     swarm_interval: float = option(
         10.0,
-        "How often Neutron is asked for networks that were made for the whole Swarm, while the "
-        "engine is in one. A node that joins a Swarm asks at once.",
+        "How often Neutron is asked for networks that were made for whole Swarms; a third as often "
+        "while the engine is in none, so that a node that joins one has its networks at once.",
         unit="seconds",
         rule=rules.between(1.0, 3600.0),
     )

@@ -133,7 +133,7 @@ class ManagedPlugin:
             raise KurierError(
                 Code.CONFLICT,
                 f"Plugin {self.name} of this engine is another one ({there.description!r}), which "
-                "Kurier leaves alone: remove it, or give Kurier another daemon.driver_name.",
+                "Kurier leaves alone: remove it, or set engine.swarm_plugin to another name.",
             )
         return there
 

@@ -2,7 +2,8 @@
 """What Kurier asks of an engine for networks of a whole Swarm; in the background alone.
 
 A config-only network is labelled with the definition that it was made from, so that it is found
-again without any ledger, and never mistaken for a user's.
+again without any ledger, and never mistaken for a user's. The engine gives what it makes from a
+config-only network the same labels.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class _Node(msgspec.Struct):
     status: _Status = field(name="Status", default_factory=_Status)
 
 
+class _Plugin(msgspec.Struct):
+    enabled: bool = field(name="Enabled", default=False)
+
+
 class _Made(msgspec.Struct):
     id: str = field(name="Id")
 
@@ -42,6 +47,7 @@ class _Made(msgspec.Struct):
 class _Listed(msgspec.Struct):
     id: str = field(name="Id")
     name: str = field(name="Name", default="")
+    config_only: bool = field(name="ConfigOnly", default=False)
     labels: dict[str, str] | None = field(name="Labels", default=None)
 
 
@@ -67,11 +73,12 @@ class SwarmApi:
         return {
             DockerNetworkId(labels[LABEL]): one.id
             for one in listed
-            if (labels := one.labels or {}).get(LABEL)
+            if one.config_only and (labels := one.labels or {}).get(LABEL)
         }
 
     async def configure(self, network: NodeNetwork) -> None:
         """Makes a config-only network; CONFLICT where its name is taken."""
+        await self._require_plugin(network.driver)
         body = {
             "Name": network.name,
             "CheckDuplicate": True,
@@ -96,13 +103,13 @@ class SwarmApi:
         """Makes the Swarm's network from every node's config-only network; CONFLICT where the name
         is taken.
         """
+        await self._require_plugin(network.driver)
         body = {
             "Name": network.name,
             "CheckDuplicate": True,
             "Driver": network.driver,
             "Scope": "swarm",
             "Attachable": network.attachable,
-            "Labels": dict(network.labels),
             "ConfigFrom": {"Network": network.config},
         }
         reply = await self._api.call("POST", "/networks/create", body=body)
@@ -117,6 +124,19 @@ class SwarmApi:
             LOG.info("network %s stays: %s", name, reply.told)
             return False
         raise _refused(reply, f"remove network {name}")
+
+    async def _require_plugin(self, name: str) -> None:
+        """Refuses in words what the engine would look for in vain for a quarter of a minute."""
+        reply = await self._api.call("GET", f"/plugins/{name}/json")
+        found = (
+            self._read(reply, _Plugin, f"tell of plugin {name}") if reply.status == 200 else None
+        )
+        if found is None or not found.enabled:
+            raise KurierError(
+                Code.UNSUPPORTED,
+                f"Plugin {name} is {'disabled' if found else 'missing'} on this node: run `kurier "
+                "plugin install` here.",
+            )
 
     def _read(self, reply: Reply, kind: type[_Answer], doing: str) -> _Answer:
         if reply.status not in (200, 201):

@@ -5,7 +5,7 @@ Swarm has every node make its own local network from a *config-only* network of 
 definition is what each node's daemon makes that config-only network from. On the Neutron network it
 is a mapping as an engine's network is, under an id made of environment and name, and beside it::
 
-    kurier.swarm:<environment>            some definition of this environment is here
+    kurier.swarm                          some definition, of whatever environment, is here
     kurier.swarm:<environment>:<name>     this one
     kurier.cfg:<first 8 of its id>:<12 digits of a host>   that host has its config-only network
 """
@@ -23,6 +23,8 @@ from kurier.model.neutron import Network, Subnet
 
 _SUFFIX = "-swarm"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+MARKER = "kurier.swarm"
+"""On every Neutron network that has a definition."""
 LONGEST_NAME = 38
 """Characters of a Swarm network's name, so that its tag has at most 60."""
 
@@ -69,23 +71,9 @@ def check_name(name: str) -> None:
         )
 
 
-def managed_plugin(driver: str) -> str:
-    """The managed plugin that Swarm reaches the driver through, with its tag.
-
-    Not `kuryr:latest`: an engine that has that plugin takes driver `kuryr` for it at its start, and
-    then knows no driver by that name, nor the networks that were made with it.
-    """
-    return f"{driver}:swarm"
-
-
-def marker(environment: EnvironmentId) -> str:
-    """On every Neutron network that has a definition of this environment."""
-    return f"kurier.swarm:{tags.environment_mark(environment)}"
-
-
 def definition_tags(environment: EnvironmentId, name: str) -> tuple[str, ...]:
     """The tags that only definitions have."""
-    return (marker(environment), f"{marker(environment)}:{name}")
+    return (MARKER, _names(environment) + name)
 
 
 def node_tag(definition: DockerNetworkId, host: str) -> str:
@@ -95,7 +83,7 @@ def node_tag(definition: DockerNetworkId, host: str) -> str:
 
 def definitions_of(environment: EnvironmentId, network: Network) -> tuple[Definition, ...]:
     """The definitions that a network's tags tell, without their subnets."""
-    prefix = marker(environment) + ":"
+    prefix = _names(environment)
     names = sorted(tag.removeprefix(prefix) for tag in network.tags if tag.startswith(prefix))
     found = []
     for name in names:
@@ -113,15 +101,16 @@ def own_tags(
     environments: tuple[EnvironmentId, ...], found: frozenset[str], definition: DockerNetworkId
 ) -> frozenset[str]:
     """A definition's tags among a network's; the marker only where no other definition needs it."""
-    mine = {tag for tag in found if tag.startswith(_nodes(definition))}
-    for environment in environments:
-        prefix = marker(environment) + ":"
-        names = {tag.removeprefix(prefix) for tag in found if tag.startswith(prefix)}
-        own = {name for name in names if definition_id(environment, name) == definition}
-        mine |= {prefix + name for name in own}
-        if own and own == names:
-            mine.add(marker(environment))
-    return frozenset(mine)
+    names = {
+        tag
+        for environment in environments
+        for tag in found
+        if tag.startswith(_names(environment))
+        and definition_id(environment, tag.removeprefix(_names(environment))) == definition
+    }
+    others = {tag for tag in found if tag.startswith(MARKER + ":")} - names
+    nodes = {tag for tag in found if tag.startswith(_nodes(definition))}
+    return frozenset(names | nodes | (set() if others else {MARKER}))
 
 
 def node_options(definition: Definition) -> dict[str, str]:
@@ -149,6 +138,10 @@ def node_options(definition: Definition) -> dict[str, str]:
 def is_internal(definition: Definition) -> bool:
     """Whether the network was made with `--internal`."""
     return bool(tags.attribute_values(definition.network.tags, definition.id, "internal"))
+
+
+def _names(environment: EnvironmentId) -> str:
+    return f"{MARKER}:{tags.environment_mark(environment)}:"
 
 
 def _nodes(definition: DockerNetworkId) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -314,13 +314,13 @@ class SwarmNetwork:
     """The config-only network that every node makes its own from."""
     driver: str
     attachable: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class SwarmEngine(Protocol):
     """What an engine does for networks of a whole Swarm. Never called from a handler.
 
-    Errors are INTERNAL, or CONFLICT where a name is taken.
+    Errors are INTERNAL, UNSUPPORTED where the managed plugin is missing, CONFLICT where a name is
+    taken.
     """
 
     async def nodes(self) -> int | None:

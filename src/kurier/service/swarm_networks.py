@@ -48,7 +48,6 @@ class SwarmAsk:
     ipam_options: Mapping[str, str]
     internal: bool = False
     attachable: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ class SwarmNetworks:
     async def views(self) -> list[SwarmView]:
         """Every network of this Swarm."""
         nodes = await self._engine.nodes()
-        found = [await self._nodes.with_subnets(one) for one in await self._nodes.definitions()]
+        found = await self._nodes.definitions()
         return [_view(one, nodes) for one in sorted(found, key=lambda one: one.name)]
 
     async def _define(self, identity: DockerNetworkId, ask: SwarmAsk) -> None:
@@ -180,7 +179,6 @@ class SwarmNetworks:
             config_name(ask.name),
             self._context.settings.swarm_driver,
             ask.attachable,
-            ask.labels,
         )
 
     async def _require_manager(self) -> None:
@@ -207,8 +205,7 @@ class SwarmNetworks:
     async def _view_of(self, identity: DockerNetworkId) -> SwarmView:
         for definition in await self._nodes.definitions():
             if definition.id == identity:
-                found = await self._nodes.with_subnets(definition)
-                return _view(found, await self._engine.nodes())
+                return _view(definition, await self._engine.nodes())
         raise KurierError(Code.CHANGED, "The network was removed by another manager meanwhile.")
 
 

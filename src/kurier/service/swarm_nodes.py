@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from kurier.model import tags
 from kurier.model.errors import KurierError
 from kurier.model.ids import DockerNetworkId, EnvironmentId, NetworkId
-from kurier.model.neutron import Kind
+from kurier.model.neutron import Kind, Network, Subnet
 from kurier.model.swarm import (
+    MARKER,
     Definition,
     config_name,
     definitions_of,
     is_internal,
-    marker,
     node_options,
     node_tag,
 )
@@ -32,6 +32,9 @@ from kurier.service.protocols import NodeNetwork, NodeRange
 
 LOG = logging.getLogger(__name__)
 _CONFIGURED = "swarm-configured"
+_IDLE = 3
+"""How many times slower a node looks that is in no Swarm, to know at once what it needs when it
+joins one."""
 
 
 class SwarmNodes:
@@ -46,6 +49,9 @@ class SwarmNodes:
         self._one = asyncio.Lock()
         self._unwanted: set[DockerNetworkId] = set()
         """Config-only networks that no definition told of at the last look."""
+        self._seen: dict[NetworkId, tuple[Network, list[Subnet]]] = {}
+        """Networks that have definitions, and their subnets, as Neutron told them last."""
+        self._last_environment: EnvironmentId | None = None
         self._last_error = ""
 
     async def run(self) -> None:
@@ -59,39 +65,68 @@ class SwarmNodes:
                 if error.sentence != self._last_error:
                     LOG.warning("the Swarm's networks are looked at later: %s", error.sentence)
                 self._last_error = error.sentence
+            pause = self._context.settings.swarm_interval
             with suppress(TimeoutError):
-                pause = self._context.settings.swarm_interval
-                await asyncio.wait_for(self._environment.changed.wait(), pause)
+                slower = 1 if self._context.engine.in_swarm else _IDLE
+                await asyncio.wait_for(self._environment.changed.wait(), pause * slower)
 
     async def turn(self) -> None:
-        """One look. Where the engine is in no Swarm, Neutron is asked only if it was in one."""
+        """One look at Neutron, and what it asks for.
+
+        A node that has just joined first makes what the look before showed: its first task does
+        not wait for Neutron.
+        """
         async with self._one:
-            if not self._context.engine.in_swarm and not self._remembered():
-                return
+            environment = await self._environment.require()
+            if environment != self._last_environment and self._context.engine.in_swarm:
+                await self._make(await self._engine.configured(), self._of(environment))
+            self._last_environment = environment
+            await self._look()
+            wanted = self._of(environment) if self._context.engine.in_swarm else []
             there = await self._engine.configured()
-            wanted = {one.id: one for one in await self.definitions()}
-            for definition in wanted.values():
-                await self._have(definition, there)
-            await self._give_up({one: there[one] for one in there.keys() - wanted.keys()})
-            await self._forget(self._remembered().keys() - wanted.keys())
+            await self._make(there, wanted)
+            for definition in wanted:
+                await self._tell(definition)
+            kept = {one.id for one in wanted}
+            await self._give_up({one: there[one] for one in there.keys() - kept})
+            await self._forget(self._remembered().keys() - kept)
 
     async def definitions(self) -> list[Definition]:
-        """The Swarm's networks of this environment, without their subnets."""
-        environment: EnvironmentId = await self._environment.require()
-        networks = await self._cloud.networks(tags=(marker(environment),))
-        return [one for network in networks for one in definitions_of(environment, network)]
+        """The Swarm's networks of this environment, as Neutron tells them now."""
+        await self._look()
+        return self._of(await self._environment.require())
 
-    async def with_subnets(self, definition: Definition) -> Definition:
-        """The definition with the subnets that were made or named for it."""
-        listed = await self._cloud.subnets(network_id=definition.network.id)
-        mine = tuple(one for one in listed if tags.serves(one.tags, definition.id))
-        return replace(definition, subnets=mine)
+    def _of(self, environment: EnvironmentId) -> list[Definition]:
+        return [
+            replace(one, subnets=tuple(net for net in subnets if tags.serves(net.tags, one.id)))
+            for network, subnets in self._seen.values()
+            for one in definitions_of(environment, network)
+        ]
 
-    async def _have(self, definition: Definition, there: Mapping[DockerNetworkId, str]) -> None:
+    async def _look(self) -> None:
+        """Learns every definition, of whatever environment this node may join. Subnets are asked
+        for again where their network changed, which its revision tells.
+        """
+        seen: dict[NetworkId, tuple[Network, list[Subnet]]] = {}
+        for network in await self._cloud.networks(tags=(MARKER,)):
+            before = self._seen.get(network.id)
+            if before is not None and before[0].revision == network.revision != 0:
+                seen[network.id] = (network, before[1])
+            else:
+                seen[network.id] = (network, await self._cloud.subnets(network_id=network.id))
+        self._seen = seen
+
+    async def _make(
+        self, there: Mapping[DockerNetworkId, str], wanted: Sequence[Definition]
+    ) -> None:
+        for definition in wanted:
+            if definition.id not in there:
+                await self._engine.configure(self._node_network(definition))
+                LOG.info("this node has network %s of the Swarm now", definition.name)
+
+    async def _tell(self, definition: Definition) -> None:
+        """Says in Neutron that this node has its part."""
         host = await self._context.host()
-        if definition.id not in there:
-            await self._engine.configure(self._node_network(await self.with_subnets(definition)))
-            LOG.info("this node has network %s of the Swarm now", definition.name)
         if tags.host_mark(host) not in definition.nodes:
             self._remember({**self._remembered(), definition.id: definition.network.id})
             tag = node_tag(definition.id, host)

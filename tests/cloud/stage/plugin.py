@@ -6,13 +6,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kurier.model.swarm import managed_plugin
+from kurier.config import Settings
 from localcloud import image
 from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.machine import local_host
 from tests.cloud.stage.stage import Stage
 
-PLUGIN = managed_plugin("kuryr")
+PLUGIN = Settings().engine.swarm_plugin
 __all__ = ["PLUGIN", "install_plugin", "install_words", "plugin_command", "remove_plugin"]
 
 

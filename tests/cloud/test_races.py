@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One engine network on several hosts of one environment, as a Swarm has them: made once however
-many make it at once, and gone with the last one, whoever comes and goes meanwhile.
+"""Who shares a Neutron network comes and goes at the same moment: hosts of one environment, as a
+Swarm has them, and environments that know nothing of each other.
 
 `KURIER_TEST_RACES` is how often each race is run (6 where it is not set).
 """
@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import os
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -158,3 +159,64 @@ def dies_in(one: Racer, seconds: float) -> str:
     time.sleep(seconds)
     one.daemon.kill()
     return ""
+
+
+@pytest.fixture(scope="module")
+def strangers(cloud: Cloud) -> Iterator[list[Racer]]:
+    """Two daemons of two environments, each on a host of its own."""
+    hosts = [cloud.host(f"host{number}") for number in (1, 2)]
+    running = [
+        racer(host, "kurier-local", f"{ENVIRONMENT}-{number}") for number, host in enumerate(hosts)
+    ]
+    for one in running:
+        one.daemon.start()
+    yield running
+    for one in running:
+        one.daemon.stop()
+
+
+@pytest.mark.timeout(60 + 40 * RACES)
+def test_one_environment_leaves_as_another_joins(
+    strangers: list[Racer], neutron: Connection
+) -> None:
+    """The maker goes as a guest comes: the guest has a network that stays, or a sentence."""
+    maker, guest = strangers
+    chance, kept = random.Random(13), 0
+    for number in range(RACES):
+        made, joined, cidr = secrets.token_hex(32), secrets.token_hex(32), f"10.95.{number}.0/24"
+        assert maker.create(made, cidr) == ""
+        behind = maker.known()[made]
+        leave = partial(leaves_in, maker, made, chance.uniform(0.0, 2.5))
+        join = partial(guest.create, joined, cidr, **{"neutron.net.uuid": behind})
+        said = at_once([leave, join])
+        settle(strangers)
+        network = neutron.network.find_network(behind)
+        if said[1]:
+            assert network is None, f"race {number}: {said[1]}"
+            continue
+        kept += 1
+        assert network is not None, f"race {number}"
+        assert [one.network for one in tags.mappings(frozenset(network.tags))] == [joined]
+        assert guest.remove(joined) == ""
+        settle(strangers)
+        assert neutron.network.find_network(behind) is None, f"race {number}"
+    print(f"the guest kept the network {kept} times of {RACES}")
+
+
+def leaves_in(one: Racer, network: str, seconds: float) -> str:
+    time.sleep(seconds)
+    return one.remove(network)
+
+
+@pytest.mark.timeout(60 + 40 * RACES)
+def test_two_environments_leave_at_once(strangers: list[Racer], neutron: Connection) -> None:
+    maker, guest = strangers
+    for number in range(RACES):
+        made, joined, cidr = secrets.token_hex(32), secrets.token_hex(32), f"10.94.{number}.0/24"
+        assert maker.create(made, cidr) == ""
+        behind = maker.known()[made]
+        assert guest.create(joined, cidr, **{"neutron.net.uuid": behind}) == ""
+        said = at_once([partial(maker.remove, made), partial(guest.remove, joined)])
+        settle(strangers)
+        assert said == ["", ""], f"race {number}"
+        assert neutron.network.find_network(behind) is None, f"race {number}"
