@@ -32,7 +32,7 @@ def stages(troupe: Troupe, second_troupe: Troupe) -> Iterator[list[Stage]]:
         for service in stages[0].docker("service", "ls", "-q", check=False).split():
             swarm.remove_service(service)
         for stage in reversed(stages):
-            leave(stage.docker)
+            leave(stage.machine)
             remove_plugin(stage.docker)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.cloud.stage.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[3]
-_BLOCK = re.compile(r"^```sh\n# (on .*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```sh\n# (on [^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
