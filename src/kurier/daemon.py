@@ -34,6 +34,7 @@ from kurier.config import DaemonSettings, Settings
 from kurier.config.rules import split_host_and_port
 from kurier.datapath import OpenVSwitchDatapath
 from kurier.docker.engine import DockerEngine
+from kurier.docker.managed_plugin import ManagedPlugin
 from kurier.docker.meter import Meter
 from kurier.docker.server import PluginServer, PluginSettings
 from kurier.docker.sockets import TcpListener, Tls
@@ -120,6 +121,7 @@ class Daemon:
         self._begin("networks", self._driver.network_keeper.run)
         self._begin("swarm", self._driver.swarm_nodes.run)
         self._begin("reconciler", self._driver.reconciler.run)
+        self._begin("plugin", lambda: _until_answered("the engine", self._revive_plugin))
         self._begin("environment", self._follow_environment)
         self._begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
         self._begin("switch", lambda: _until_answered("Open vSwitch", self._meet_switch))
@@ -158,6 +160,12 @@ class Daemon:
         self._environment.learn(await self._engine.environment())
         if self._environment.id != before:
             LOG.info("environment %s", self._environment.id)
+
+    async def _revive_plugin(self) -> None:
+        """An engine that started without Kurier has given the managed plugin up."""
+        plugin = ManagedPlugin(self._engine.api, self._settings.engine.swarm_plugin)
+        if await plugin.revive():
+            LOG.warning("plugin %s, which was disabled, is enabled again", plugin.name)
 
     async def _meet_switch(self) -> None:
         facts = await self._datapath.facts()

@@ -267,8 +267,7 @@ def _further_host(local_cloud: Cloud | None, name: str) -> Host:
 
 def _troupe(machine: Machine, neutron: Connection, prefix: str) -> Troupe:
     _have_image(machine)
-    if isinstance(machine, Host):
-        sweep_swarm(Docker(machine), owned=machine.owns_engine)
+    sweep_swarm(machine)
     sweep(machine, neutron, f"kt-{HOST}")
     if _own_cloud() is None and not SHARED:
         sweep_cloud(machine, neutron)

@@ -159,7 +159,12 @@ def test_networks_of_the_examples_name_both_drivers() -> None:
     lines = [words for _, words in those_of("docker") if words[1:3] == ["network", "create"]]
     assert len(lines) > 8
     for words in lines:
-        assert words[3:7] == ["-d", "kuryr", "--ipam-driver", "kuryr"], words
+        if "--config-only" in words:
+            assert words[4:6] == ["--ipam-driver", Settings().engine.swarm_plugin], words
+        elif "--config-from" in words:
+            assert words[3:5] == ["-d", Settings().engine.swarm_plugin], words
+        else:
+            assert words[3:7] == ["-d", "kuryr", "--ipam-driver", "kuryr"], words
 
 
 def test_the_compose_file_has_options_that_kurier_takes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import sys
 import tarfile
@@ -75,20 +76,22 @@ def test_a_program_that_is_linked_to_libraries_is_refused(tmp_path: Path) -> Non
 
 def test_a_name_that_would_hide_the_driver_is_refused() -> None:
     for name in ("kuryr", "kuryr:latest"):
-        code, said = install("--name", name)
-        assert code == 1
-        assert "give another tag, such as kuryr:swarm." in said
+        code, said = install("--engine-swarm-plugin", name)
+        assert (code, said.count("\n")) == (1, 1)
+        assert "engine.swarm_plugin" in said
 
 
 def test_an_engine_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     host = f"unix://{tmp_path}/none.sock"
-    done = CliRunner().invoke(main, ["plugin", "status", "--engine-docker-host", host])
+    env = {"KURIER_CONFIG": str(tmp_path / "kurier.toml")}
+    (tmp_path / "kurier.toml").touch()
+    done = CliRunner().invoke(main, ["plugin", "status", "--engine-docker-host", host], env=env)
     assert done.exit_code == 1
     assert done.stderr.startswith(f"Error: The engine at {host} did not answer as it should: ")
     assert done.stderr.count("\n") == 1
 
 
 def install(*arguments: str) -> tuple[int, str]:
-    env = {"KURIER_CONFIG": "/none.toml"}
+    env = {"KURIER_CONFIG": os.devnull}
     done = CliRunner().invoke(main, ["plugin", "install", *arguments], env=env)
     return done.exit_code, done.stderr

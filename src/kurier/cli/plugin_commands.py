@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from kurier.cli.findings import plugin_socket
-from kurier.cli.sources import configured
+from kurier.cli.sources import configured, require
 from kurier.cli.view_commands import json_flag, print_outline
-from kurier.config import Loaded
-from kurier.docker.plugin_image import DEFAULT_NAME, PluginImage, is_static
+from kurier.config import Loaded, Settings
+from kurier.docker.plugin_image import PluginImage, is_static
 from kurier.model.errors import KurierError
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 _BUSYBOXES = (Path("/bin/busybox"), Path("/usr/bin/busybox"))
 
-_engine = configured("engine.docker_host", "daemon.plugin_dir", "daemon.driver_name")
-_name = click.option(
-    "--name", default=DEFAULT_NAME, show_default=True, help="The plugin's name, with its tag."
+_engine = configured(
+    "engine.docker_host", "engine.swarm_plugin", "daemon.plugin_dir", "daemon.driver_name"
 )
 _force = click.option("--force", is_flag=True, help="Although Docker networks use the plugin.")
 
@@ -36,38 +35,35 @@ def plugin_group() -> None:
 
 
 @plugin_group.command("install")
-@_name
 @click.option("--socket", type=click.Path(path_type=Path), help="The socket to link to.")
 @click.option(
     "--busybox", type=click.Path(path_type=Path), help="A statically linked busybox, to make it of."
 )
 @_force
 @_engine
-def install(
-    loaded: Loaded, name: str, socket: Path | None, busybox: Path | None, force: bool
-) -> None:
+def install(loaded: Loaded, socket: Path | None, busybox: Path | None, force: bool) -> None:
     """Make the plugin in this host's engine and enable it; repeating it changes nothing.
 
     A plugin that links elsewhere, or is of another make, is replaced.
     """
-    target = socket or _own_socket(loaded)
-    _refuse_hiding(name, loaded.settings.daemon.driver_name)
+    settings = require(loaded)
+    target = socket or Path(settings.daemon.plugin_dir) / f"{settings.daemon.driver_name}.sock"
     image = PluginImage(str(target), _busybox(busybox))
     _warn_of_silence(target)
-    outcome = _with_plugin(loaded, name, lambda plugin: plugin.install(image, force=force))
-    click.echo(f"Plugin {_tagged(name)} links to {target}: {outcome}.")
+    outcome = _with_plugin(settings, lambda plugin: plugin.install(image, force=force))
+    click.echo(f"Plugin {settings.engine.swarm_plugin} links to {target}: {outcome}.")
 
 
 @plugin_group.command("status")
-@_name
 @json_flag
 @_engine
-def status(loaded: Loaded, name: str, as_json: bool) -> None:
+def status(loaded: Loaded, as_json: bool) -> None:
     """Show what the plugin links to, whether it is enabled, and whether Kurier answers there."""
-    there = _with_plugin(loaded, name, lambda plugin: plugin.found())
+    settings = require(loaded)
+    there = _with_plugin(settings, lambda plugin: plugin.found())
     print_outline(
         {
-            "name": _tagged(name),
+            "name": settings.engine.swarm_plugin,
             "state": "absent" if there is None else "enabled" if there.enabled else "disabled",
             "links_to": (there and there.target) or None,
             "says": plugin_socket(Path(there.target)).says if there and there.target else None,
@@ -77,25 +73,24 @@ def status(loaded: Loaded, name: str, as_json: bool) -> None:
 
 
 @plugin_group.command("remove")
-@_name
 @_force
 @_engine
-def remove(loaded: Loaded, name: str, force: bool) -> None:
+def remove(loaded: Loaded, force: bool) -> None:
     """Take the plugin away; where there is none, nothing is done."""
-    was_there = _with_plugin(loaded, name, lambda plugin: plugin.remove(force=force))
-    click.echo(f"Plugin {_tagged(name)}: {'removed' if was_there else 'there is none'}.")
+    settings = require(loaded)
+    was_there = _with_plugin(settings, lambda plugin: plugin.remove(force=force))
+    done = "removed" if was_there else "there is none"
+    click.echo(f"Plugin {settings.engine.swarm_plugin}: {done}.")
 
 
-def _with_plugin(
-    loaded: Loaded, name: str, act: Callable[[ManagedPlugin], Awaitable[_Result]]
-) -> _Result:
+def _with_plugin(settings: Settings, act: Callable[[ManagedPlugin], Awaitable[_Result]]) -> _Result:
     from kurier.docker.engine_api import EngineApi  # heavy, and of no use to other commands
     from kurier.docker.managed_plugin import ManagedPlugin
 
     async def connected() -> _Result:
-        api = EngineApi(loaded.settings.engine.docker_host)
+        api = EngineApi(settings.engine.docker_host)
         try:
-            return await act(ManagedPlugin(api, _tagged(name)))
+            return await act(ManagedPlugin(api, settings.engine.swarm_plugin))
         finally:
             await api.close()
 
@@ -103,24 +98,6 @@ def _with_plugin(
         return asyncio.run(connected())
     except KurierError as error:
         raise click.ClickException(error.sentence) from error
-
-
-def _own_socket(loaded: Loaded) -> Path:
-    daemon = loaded.settings.daemon
-    return Path(daemon.plugin_dir) / f"{daemon.driver_name}.sock"
-
-
-def _tagged(name: str) -> str:
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-
-
-def _refuse_hiding(name: str, driver: str) -> None:
-    if _tagged(name) == f"{driver}:latest":
-        raise click.ClickException(
-            f"Docker takes driver {driver} for plugin {driver}:latest where it has one, and then "
-            f"knows the networks of driver {driver} no more: give another tag, such as "
-            f"{driver}:swarm."
-        )
 
 
 def _busybox(given: Path | None) -> bytes:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from kurier.config.option import Rule
 
 _DRIVER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_PLUGIN_NAME = re.compile(r"[a-z0-9]+(?:[._/-][a-z0-9]+)*:\w[\w.-]*")
 _DEVICE_LENGTH = 15  # IFNAMSIZ less its terminating zero, see linux/if.h
 
 
@@ -36,6 +37,15 @@ def driver_name(value: str) -> str | None:
     if _DRIVER_NAME.fullmatch(value):
         return None
     return "must begin with a letter or digit and hold only letters, digits, '_', '.' and '-'"
+
+
+def plugin_name(value: str) -> str | None:
+    """A managed plugin's name with a tag that no driver's name stands for."""
+    if not _PLUGIN_NAME.fullmatch(value):
+        return "must be NAME:TAG, as `docker plugin ls` shows it"
+    if value.endswith(":latest"):
+        return "must have another tag than latest, which Docker takes NAME alone for"
+    return None
 
 
 def absolute_path(value: str) -> str | None:

@@ -156,7 +156,9 @@ class EngineSettings:
     swarm_plugin: str = option(
         "kuryr:swarm",
         "The managed plugin, with its tag, that `kurier plugin install` made on every node; the "
-        "Swarm's networks name it as their driver.",
+        "Swarm's networks name it as their driver. Not `kuryr:latest`: an engine that has such a "
+        "plugin takes driver `kuryr` for it, and loses the networks of that driver.",
+        rule=rules.plugin_name,
     )
     swarm_interval: float = option(
         10.0,

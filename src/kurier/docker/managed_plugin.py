@@ -10,7 +10,7 @@ import msgspec
 from msgspec import field
 
 from kurier.docker.engine_api import EngineApi, Reply
-from kurier.docker.plugin_image import DEFAULT_NAME, MARK, PluginImage
+from kurier.docker.plugin_image import MARK, PluginImage
 from kurier.model.errors import Code, KurierError
 
 _PATIENCE = 40.0  # seconds; the engine tries for some twelve to reach a plugin's socket
@@ -59,7 +59,7 @@ class ManagedPlugin:
     go, NOT_FOUND where the engine cannot reach the socket that the plugin links to.
     """
 
-    def __init__(self, api: EngineApi, name: str = DEFAULT_NAME) -> None:
+    def __init__(self, api: EngineApi, name: str) -> None:
         self._api = api
         self.name = name
 
@@ -107,6 +107,18 @@ class ManagedPlugin:
             )
         self._expect(reply, 200)
 
+    async def revive(self) -> bool:
+        """Enables it if it is there and disabled, and says whether it was.
+
+        An engine that starts while nobody listens behind the plugin disables it after some twelve
+        seconds.
+        """
+        there = await self.found()
+        if there is None or there.enabled or not there.target:
+            return False
+        await self.enable()
+        return True
+
     async def remove(self, *, force: bool = False) -> bool:
         """Takes it away and says whether there was one; `force` although networks use it."""
         there = await self._ours()
@@ -121,7 +133,7 @@ class ManagedPlugin:
             raise KurierError(
                 Code.CONFLICT,
                 f"Plugin {self.name} of this engine is another one ({there.description!r}), which "
-                "Kurier leaves alone: give --name another name, or remove that plugin.",
+                "Kurier leaves alone: remove it, or set engine.swarm_plugin to another name.",
             )
         return there
 

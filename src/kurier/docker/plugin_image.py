@@ -16,10 +16,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-DEFAULT_NAME = "kuryr:swarm"
-"""Not `kuryr:latest`: an engine that has that plugin takes driver `kuryr` for it at its start, and
-then knows no driver by that name, nor the networks that were made with it.
-"""
 MARK = "Kurier's link to "
 """What the description of each such plugin begins with, and of no other."""
 _FOLDER = "/run/docker/plugins"

@@ -6,18 +6,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kurier.docker.plugin_image import DEFAULT_NAME as PLUGIN
+from kurier.config import Settings
 from localcloud import image
 from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.machine import local_host
 from tests.cloud.stage.stage import Stage
 
-__all__ = ["PLUGIN", "busybox_of", "install_plugin", "plugin_command", "remove_plugin"]
+PLUGIN = Settings().engine.swarm_plugin
+__all__ = ["PLUGIN", "install_plugin", "install_words", "plugin_command", "remove_plugin"]
 
 
 def install_plugin(stage: Stage, *options: str) -> str:
     """`kurier plugin install` on the stage's host: what it says."""
-    return plugin_command(stage, "install", "--busybox", str(busybox_of(stage)), *options)
+    return plugin_command(stage, *install_words(stage), *options)
+
+
+def install_words(stage: Stage) -> tuple[str, ...]:
+    """`install` with the busybox that the test image is made of: this machine need have none."""
+    busybox = image.busybox(local_host(stage.machine).place.layout)
+    return ("install", "--busybox", str(busybox))
 
 
 def plugin_command(stage: Stage, *words: str) -> str:
@@ -25,11 +32,6 @@ def plugin_command(stage: Stage, *words: str) -> str:
     kurier = str(Path(sys.executable).with_name("kurier"))
     command = [kurier, "plugin", *words, "--config", str(stage.daemon.config)]
     return stage.machine.run(command).stdout.strip()
-
-
-def busybox_of(stage: Stage) -> Path:
-    """The static busybox that the test image is made of."""
-    return image.busybox(local_host(stage.machine).place.layout)
 
 
 def remove_plugin(docker: Docker) -> None:

@@ -104,7 +104,12 @@ class Watch:
         )
 
     def _links(self) -> frozenset[str]:
-        listed = self.machine.run(["ip", "-o", "link"]).stdout.splitlines()
+        # An engine makes this bridge for Swarm's own sandbox some time after it joined.
+        listed = [
+            line
+            for line in self.machine.run(["ip", "-o", "link"]).stdout.splitlines()
+            if "docker_gwbridge" not in line
+        ]
         names = (line.split(": ")[1].partition("@")[0] for line in listed)
         # Neutron's metadata taps and OVS's own devices come and go with networks, not with us.
         return frozenset(name for name in names if not name.startswith(("patch-", "genev")))
@@ -113,8 +118,10 @@ class Watch:
         return frozenset(
             line
             for line in self.docker("network", "ls", "--format", "{{.Name}} {{.ID}}").splitlines()
-            # The engine makes its own bridge network anew, under a new id, whenever it starts.
-            if (not SHARED or line.startswith(self.prefix)) and not line.startswith("bridge ")
+            # The engine makes its own bridge network anew, under a new id, whenever it starts, and
+            # another one whenever it joins a Swarm.
+            if (not SHARED or line.startswith(self.prefix))
+            and not line.startswith(("bridge ", "docker_gwbridge "))
         )
 
 

@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from localcloud.api import Host
 from tests.cloud.stage.engine import IMAGE, Docker
-from tests.cloud.stage.machine import local_host
+from tests.cloud.stage.machine import Machine, local_host
 from tests.cloud.stage.plugin import PLUGIN, install_plugin, remove_plugin
 from tests.cloud.stage.stage import LABEL, Stage
 from tests.cloud.stage.waiting import wait_until
@@ -98,7 +100,7 @@ class Swarm:
     def end(self) -> None:
         """Every host leaves, the manager last."""
         for stage in reversed(self.stages):
-            leave(stage.docker)
+            leave(stage.machine)
 
     def node(self, stage: Stage) -> str:
         """A host's id as a node."""
@@ -122,10 +124,10 @@ class Swarm:
         return name
 
     def remove_network(self, name: str) -> None:
-        """Takes it away everywhere."""
+        """Takes it away everywhere; a node's part goes when the node knows."""
         self.docker("network", "rm", name, check=False)
         for stage in self.stages:
-            stage.docker("network", "rm", f"{name}-part", check=False)
+            wait_until(partial(gone, stage, f"{name}-part"), f"{name} is gone")
 
     # ── services ────────────────────────────────────────────────────────────
     def create_service(
@@ -209,22 +211,40 @@ def swarm_of(stages: Sequence[Stage]) -> Iterator[Swarm]:
             remove_plugin(stage.docker)
 
 
-def leave(docker: Docker) -> None:
-    """Leaves the Swarm, if the engine is in one, with what the engine keeps of it."""
-    docker("swarm", "leave", "--force", check=False)
-    docker("network", "rm", "docker_gwbridge", check=False)
-
-
-def sweep_swarm(docker: Docker, *, owned: bool) -> None:
-    """Ends a Swarm that a killed session left; a Swarm that no test made is none of ours."""
-    label = f'{{{{index .Spec.Labels "{LABEL}"}}}}'
-    if owned or docker("node", "inspect", "-f", label, "self", check=False) == "1":
-        leave(docker)
-        remove_plugin(docker)
-    state = docker("info", "--format", "{{.Swarm.LocalNodeState}}")
-    assert state == "inactive", f"this machine's engine is in a Swarm of its own ({state})"
-
-
 def address_of(stage: Stage) -> str:
     """Where a host's engine is reached by the others."""
     return str(local_host(stage.machine).place.management_address)
+
+
+def gone(stage: Stage, network: str) -> bool:
+    """Removes a network if it can be removed, and says whether there is none of this name."""
+    done = stage.docker.attempt("network", "rm", network)
+    return done.returncode == 0 or "not found" in done.stderr
+
+
+def leave(machine: Machine) -> None:
+    """Leaves the Swarm, if the engine is in one, with what the engine keeps of it.
+
+    An engine that left may hold its port 7946 for ever ("timeout while waiting for ingress network
+    removal") and then learns no names in its next Swarm, until it is started anew.
+    """
+    docker = Docker(machine)
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
+        docker("swarm", "leave", "--force", check=False)
+    docker("network", "rm", "docker_gwbridge", check=False)
+    if isinstance(machine, Host) and machine.owns_engine:
+        machine.stop_dockerd()
+        machine.start_dockerd()
+
+
+def sweep_swarm(machine: Machine) -> None:
+    """Ends a Swarm that a killed session left; a Swarm that no test made is none of ours."""
+    docker = Docker(machine)
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive":
+        return
+    label = f'{{{{index .Spec.Labels "{LABEL}"}}}}'
+    ours = docker("node", "inspect", "-f", label, "self", check=False) == "1"
+    owned = isinstance(machine, Host) and machine.owns_engine
+    assert ours or owned, "this machine's engine is in a Swarm that no test made"
+    leave(machine)
+    remove_plugin(docker)
