@@ -51,6 +51,23 @@ def test_networks_are_a_table_in_a_fixed_order(socket: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "request_line"),
+    [
+        ("--environment", "GET /v1/networks/environment"),
+        ("--all", "GET /v1/networks/everywhere"),
+    ],
+)
+def test_networks_of_others_are_asked_of_neutron(
+    socket: Path, option: str, request_line: str
+) -> None:
+    row = {"neutron_id": "n1", "made_by": "others", "environment": "", "hosts": None}
+    done = ask(socket, (200, [row]), request_line, "network", "list", option)
+    assert done.output == (
+        "NEUTRON ID  MADE BY  ENVIRONMENT  HOSTS\nn1          others   -            -\n"
+    )
+
+
 def test_ports_are_a_table(socket: Path) -> None:
     done = ask(socket, (200, {"ports": [PORT]}), "GET /v1/ports", "port", "list")
     assert done.output.splitlines()[1].split() == ["p1", "e1", "10.0.0.5", "-"]

@@ -31,6 +31,8 @@ from kurier.admin.views import (
 )
 from kurier.model.errors import KurierError
 from kurier.model.records import Job, LeaseRecord, NetworkRecord
+from kurier.model.tags import environment_of
+from kurier.service.census import AttachmentView
 from kurier.service.driver import Driver
 from kurier.service.keeper import PoolView
 from kurier.service.reconcile import PassReport
@@ -77,8 +79,15 @@ class Report:
 
     def networks(self) -> list[NetworkRow]:
         """Every engine network that the ledger knows."""
-        environment = self._context.environment.id
-        return [_network_row(record, environment) for record in self._context.ledger.networks()]
+        return [_network_row(record) for record in self._context.ledger.networks()]
+
+    async def environment_networks(self) -> list[AttachmentView]:
+        """Every network of this host's environment, as Neutron's tags tell them."""
+        return await self._driver.census.of_environment()
+
+    async def all_networks(self) -> list[AttachmentView]:
+        """Of every environment."""
+        return await self._driver.census.everywhere()
 
     def ports(self) -> list[PortRow]:
         """Every lease that the ledger knows."""
@@ -180,14 +189,14 @@ async def _patiently(answer: Awaitable[_Answer]) -> tuple[_Answer | None, str]:
         return None, f"No answer within {_PATIENCE:g} s."
 
 
-def _network_row(record: NetworkRecord, environment: str | None) -> NetworkRow:
+def _network_row(record: NetworkRecord) -> NetworkRow:
     return NetworkRow(
         docker_id=record.id,
         neutron_id=record.neutron_id,
         name=record.name,
         made_by="kurier" if record.made else "others",
         subnets=tuple(str(subnet.cidr) for subnet in record.subnets),
-        environment=environment,
+        environment=environment_of(record.tags, record.id),
         state=record.state.value,
         note=record.note,
     )

@@ -129,6 +129,8 @@ class AdminServer:
         app, views = web.Application(), self._views
         app.router.add_get("/v1/status", _json(views.status))
         app.router.add_get("/v1/networks", _json(_later(views.networks)))
+        app.router.add_get("/v1/networks/environment", _json(views.environment_networks))
+        app.router.add_get("/v1/networks/everywhere", _json(views.all_networks))
         app.router.add_get("/v1/ports", _json(_later(views.ports)))
         app.router.add_get("/v1/pools", _json(_later(views.pools)))
         app.router.add_get("/v1/pools/everywhere", _json(views.ready_ports))

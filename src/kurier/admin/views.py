@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from kurier.service.census import AttachmentView
 from kurier.service.reconcile import PassReport
 from kurier.service.swarm_networks import SwarmAsk, SwarmView
 from kurier.service.waiting_networks import WaitingNetworks
@@ -104,14 +105,16 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRow:
-    """One engine network. `made_by` is `kurier`, or `others` for one that was there before."""
+    """One engine network. `made_by` is `kurier`, or `others` for one that was there before;
+    `environment` the mark of the one that it was made in, as tags carry it.
+    """
 
     docker_id: str
     neutron_id: str | None
     name: str
     made_by: str
     subnets: tuple[str, ...]
-    environment: str | None
+    environment: str
     state: str
     note: str
 
@@ -169,6 +172,13 @@ class Views(Protocol):
 
     async def status(self) -> Status: ...
     def networks(self) -> list[NetworkRow]: ...
+
+    async def environment_networks(self) -> list[AttachmentView]:
+        """Every network of this host's environment, whichever host uses it."""
+
+    async def all_networks(self) -> list[AttachmentView]:
+        """Of every environment."""
+
     def ports(self) -> list[PortRow]: ...
 
     def pools(self) -> list[PoolRow]: ...

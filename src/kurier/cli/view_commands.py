@@ -24,6 +24,16 @@ NETWORK_COLUMNS = (
     "state",
     "note",
 )
+ATTACHMENT_COLUMNS = (
+    "neutron_id",
+    "neutron_name",
+    "made_by",
+    "environment",
+    "here",
+    "docker_id",
+    "name",
+    "hosts",
+)
 PORT_COLUMNS = (
     "port_id",
     "endpoint",
@@ -34,6 +44,7 @@ PORT_COLUMNS = (
     "state",
     "container",
 )
+_LIST_PATIENCE = 60.0  # seconds; every network of the cloud is listed
 _RECONCILE_PATIENCE = 120.0  # seconds; it lists everything there is
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
@@ -54,12 +65,24 @@ def network_group() -> None:
 
 
 @network_group.command("list")
+@click.option(
+    "--environment",
+    "scope",
+    flag_value="environment",
+    help="Every network of this environment, whichever host uses it, as Neutron's tags tell.",
+)
+@click.option(
+    "--all", "scope", flag_value="everywhere", help="The networks of every environment likewise."
+)
 @admin
 @json_flag
-def network_list(loaded: Loaded, as_json: bool) -> None:
-    """List them."""
-    payload = ask(loaded, "GET", "/v1/networks")
-    print_table(payload, "networks", NETWORK_COLUMNS, as_json)
+def network_list(loaded: Loaded, scope: str | None, as_json: bool) -> None:
+    """List this host's, from its ledger, or Neutron's."""
+    if scope is None:
+        print_table(ask(loaded, "GET", "/v1/networks"), "networks", NETWORK_COLUMNS, as_json)
+    else:
+        rows = ask(loaded, "GET", f"/v1/networks/{scope}", _LIST_PATIENCE)
+        print_table(rows, "networks", ATTACHMENT_COLUMNS, as_json)
 
 
 @click.group("port")

@@ -22,6 +22,7 @@ from kurier.model.ids import DockerNetworkId, EnvironmentId
 from kurier.model.neutron import Network, Subnet
 
 _SUFFIX = "-swarm"
+_NODES = "kurier.cfg:"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 MARKER = "kurier.swarm"
 """On every Neutron network that has a definition."""
@@ -88,13 +89,20 @@ def definitions_of(environment: EnvironmentId, network: Network) -> tuple[Defini
     found = []
     for name in names:
         identity = definition_id(environment, name)
-        nodes = frozenset(
-            tag.removeprefix(_nodes(identity))
-            for tag in network.tags
-            if tag.startswith(_nodes(identity))
-        )
+        nodes = nodes_of(network.tags, identity)
         found.append(Definition(identity, name, network, nodes=nodes))
     return tuple(found)
+
+
+def nodes_of(found: frozenset[str], definition: DockerNetworkId) -> frozenset[str]:
+    """The marks of the hosts that have a definition's config-only network."""
+    prefix = _nodes(definition)
+    return frozenset(tag.removeprefix(prefix) for tag in found if tag.startswith(prefix))
+
+
+def is_node_tag(tag: str, host: str) -> bool:
+    """Whether a tag says of a host that it has some definition's config-only network."""
+    return tag.startswith(_NODES) and tag.endswith(f":{tags.host_mark(host)}")
 
 
 def own_tags(
@@ -145,4 +153,4 @@ def _names(environment: EnvironmentId) -> str:
 
 
 def _nodes(definition: DockerNetworkId) -> str:
-    return f"kurier.cfg:{definition[:8]}:"
+    return f"{_NODES}{definition[:8]}:"

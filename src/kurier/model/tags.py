@@ -84,6 +84,12 @@ def mappings(tags: frozenset[str]) -> frozenset[Mapping]:
     return frozenset(found for found in map(parse_mapping, tags) if found)
 
 
+def environment_of(found: Iterable[str], network: DockerNetworkId) -> str:
+    """The mark of the environment in which an engine network is mapped; empty where none tells."""
+    marks = (one.environment for one in mappings(frozenset(found)) if one.network == network)
+    return min(marks, default="")
+
+
 def is_shared(network: DockerNetworkId) -> bool:
     """Whether several hosts of an environment know a network by this id: a Swarm's network.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from kurier.model.ids import DockerNetworkId, EndpointId, IPAddress, PoolId
 from kurier.service.addresses import Addresses
 from kurier.service.assembly import Assembly
+from kurier.service.census import Census
 from kurier.service.context import Context
 from kurier.service.draining import Draining
 from kurier.service.endpoints import Endpoints
@@ -61,6 +62,7 @@ class Driver:
         self._ports = Ports(context, self.outbox, self.stock)
         growth = Growth(context, self.stock)
         self.draining = Draining(context, self.stock)
+        self.census = Census(context)
         self.keeper = Keeper(context, self.stock, growth, self._traffic)
         Removal(context, self.outbox, self._ports, recovery, growth)
         parking = Parking(context, self.outbox, self.keeper)

@@ -170,10 +170,8 @@ class Removal:
 
     async def _mark(self, record: NetworkRecord) -> str:
         """The environment that the network was made in, which this host may have left since."""
-        for mapping in tags.mappings(frozenset(record.tags)):
-            if mapping.network == record.id:
-                return mapping.environment
-        return await self._context.environment.mark()
+        told = tags.environment_of(record.tags, record.id)
+        return told or await self._context.environment.mark()
 
     async def _remove_tags(self, network: Network, which: Iterable[str]) -> None:
         for tag in which:

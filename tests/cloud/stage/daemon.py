@@ -129,6 +129,17 @@ class Daemon:
         finally:
             connection.close()
 
+    def kurier(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """The `kurier` command on this host, with this daemon's configuration."""
+        program = str(Path(sys.executable).with_name("kurier"))
+        return self.machine.run(
+            [program, *command, "--config", str(self.config)], check=check, env=self.environ
+        )
+
+    def told(self, *command: str) -> Any:
+        """What a `kurier` command says to programs."""
+        return json.loads(self.kurier(*command, "--json").stdout)
+
     def call(self, method: str, body: Mapping[str, object]) -> tuple[int, dict[str, Any]]:
         """Calls the plugin as an engine would: status and answer."""
         connection = _UnixConnection(self.machine.plugin_dir / f"{self.driver}.sock")
