@@ -27,6 +27,7 @@ from kurier.model.records import (
     SubnetRecord,
 )
 from kurier.service.context import Context
+from kurier.service.doing import time_left
 from kurier.service.keeper import Keeper
 from kurier.service.named_addresses import NamedAddresses
 from kurier.service.networks import Networks
@@ -38,7 +39,10 @@ _PAIRING = timedelta(seconds=60)
 """How long the first family's address waits for the second family's question."""
 
 _ARRIVAL = 6.0
-"""Seconds that a request waits for ports on their way to the pool, within its own deadline."""
+"""Seconds that a request waits at most for ports on their way to the pool."""
+
+_LAST_WORD = 0.5
+"""Seconds of its own time that it keeps, so that the engine is told Neutron's refusal."""
 
 
 class Addresses:
@@ -112,6 +116,7 @@ class Addresses:
             return await self._second_of(waiting, network, subnet)
         if self._stock.limits(network) is None:
             return await self._new(network, subnet)
+        self._stock.asked(network.id)
         taken = self._stock.take(network, subnet)
         if taken is not None:
             return _address_in(taken, subnet)
@@ -130,8 +135,9 @@ class Addresses:
 
     async def _arriving(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
         """A port that a growth of the pool had just got when Neutron had none left to give."""
+        patience = min(_ARRIVAL, time_left() - _LAST_WORD)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._keeper.grown(network.id), _ARRIVAL)
+            await asyncio.wait_for(self._keeper.grown(network.id), patience)
         return self._stock.take(network, subnet)
 
     async def _new(

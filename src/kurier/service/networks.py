@@ -8,7 +8,7 @@ import json
 import logging
 from dataclasses import replace
 
-from kurier.model.errors import Code, KurierError, bad_request
+from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError, bad_request
 from kurier.model.ids import DockerNetworkId, PoolId
 from kurier.model.options import NetworkOptions, parse_network_options
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord
@@ -18,7 +18,6 @@ from kurier.service.doing import doing
 from kurier.service.keeper import Keeper
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.pools import Pools
-from kurier.service.ports import NOTHING_WAS_MADE
 from kurier.service.recovery import Recovery
 from kurier.service.removal import LEFT_KEY
 from kurier.service.requests import NetworkAsk, PoolData

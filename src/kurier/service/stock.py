@@ -59,12 +59,18 @@ class Stock:
 
     # ── what an engine's call does ──
 
+    def asked(self, network: DockerNetworkId) -> None:
+        """One more start wants a port, whether or not one is ready: the pool's target rises."""
+        demand = self._demand.get(network, Demand())
+        now = self._context.clock.monotonic()
+        self._demand[network] = demand.taken(now, self._settings.half_life)
+        self.changed.set()
+
     def take(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
         """A ready port as a lease that has the subnet's address claimed; None where there is none.
 
         A port whose waiting end is not there any more is passed over.
         """
-        self._count(network.id)
         for lease_id in tuple(self._ready.get(network.id, ())):
             port = self._ledger.stock_port(lease_id)
             if port is None or port.stage is not Stage.READY:
@@ -244,12 +250,6 @@ class Stock:
         self._ready[port.network].pop(port.id, None)
         self.changed.set()
         return lease
-
-    def _count(self, network: DockerNetworkId) -> None:
-        demand = self._demand.get(network, Demand())
-        now = self._context.clock.monotonic()
-        self._demand[network] = demand.taken(now, self._settings.half_life)
-        self.changed.set()
 
     def _shelve(self, port: StockPort) -> None:
         if port.stage is Stage.READY:
