@@ -27,7 +27,7 @@ from kurier.model.records import (
     SubnetRecord,
 )
 from kurier.service.context import Context
-from kurier.service.doing import time_left
+from kurier.service.doing import patience
 from kurier.service.keeper import Keeper
 from kurier.service.named_addresses import NamedAddresses
 from kurier.service.networks import Networks
@@ -40,9 +40,6 @@ _PAIRING = timedelta(seconds=60)
 
 _ARRIVAL = 6.0
 """Seconds that a request waits at most for ports on their way to the pool."""
-
-_LAST_WORD = 0.5
-"""Seconds of its own time that it keeps, so that the engine is told Neutron's refusal."""
 
 
 class Addresses:
@@ -135,9 +132,8 @@ class Addresses:
 
     async def _arriving(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
         """A port that a growth of the pool had just got when Neutron had none left to give."""
-        patience = min(_ARRIVAL, time_left() - _LAST_WORD)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._keeper.grown(network.id), patience)
+            await asyncio.wait_for(self._keeper.grown(network.id), patience(_ARRIVAL))
         return self._stock.take(network, subnet)
 
     async def _new(

@@ -6,9 +6,11 @@ it still has, so that a better sentence can come before.
 from __future__ import annotations
 
 import asyncio
-import math
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+_ANSWERING = 0.5
+"""Seconds of its own time that a call keeps, so that the engine is told the right thing."""
 
 
 @dataclass(slots=True)
@@ -30,10 +32,12 @@ def doing(text: str) -> None:
         step.text = text
 
 
-def time_left() -> float:
-    """Seconds until this call is given up; without end outside a call."""
+def patience(most: float) -> float:
+    """How many seconds a step may wait: `most`, or what this call still has but for its answer."""
     step = _STEP.get()
-    return math.inf if step is None else step.until - asyncio.get_running_loop().time()
+    if step is None:
+        return most
+    return min(most, step.until - asyncio.get_running_loop().time() - _ANSWERING)
 
 
 def watch(seconds: float) -> Step:

@@ -14,7 +14,7 @@ from kurier.model.options import NetworkOptions, parse_network_options
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord
 from kurier.service.assembly import Assembly, Part
 from kurier.service.context import Context
-from kurier.service.doing import doing
+from kurier.service.doing import doing, patience
 from kurier.service.keeper import Keeper
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.pools import Pools
@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 _REMOVAL_PATIENCE = 3.0
 """Seconds that a removal is waited for: a network may have many ready ports."""
 _POOL_PATIENCE = 6.0
-"""Seconds that a creation with `kurier.pool.wait` waits for its pool, within its own deadline."""
+"""Seconds that a creation with `kurier.pool.wait` waits at most for its pool."""
 
 
 class Networks:
@@ -104,7 +104,7 @@ class Networks:
         self._keeper.stock.changed.set()
         if options.pool_wait:
             doing("Neutron was making the pool's first ports")
-            await self._keeper.filled(active, _POOL_PATIENCE)
+            await self._keeper.filled(active, patience(_POOL_PATIENCE))
 
     async def delete(self, network_id: DockerNetworkId) -> None:
         """Answers DeleteNetwork. Where Neutron is away the work is done later; where a network
