@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
 
 from tests.cloud.stage import Stage, wait_until
-from tests.cloud.stage.pools import pool_of
+from tests.cloud.stage.inside import inside
+from tests.cloud.stage.pools import cooled, pool_of, taker_of
 
 POOL = {
     "pool": {"enabled": True, "min": 1, "max": 8, "batch": 4, "cooling": 2.0, "lag": 4.0},
@@ -51,24 +48,6 @@ time.sleep(600)
 """
 
 
-@contextmanager
-def inside(stage: Stage, container: str, script: str, *values: str) -> Iterator[IO[bytes]]:
-    """A Python of the machine's in a container's network; yields what it prints."""
-    python = [sys.executable, "-c", script, *values]
-    process = stage.machine.popen(
-        ["nsenter", "-t", stage.process_of(container), "-n", *python],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
-
-
 def received(stage: Stage, container: str) -> dict[str, int]:
     """What came into a container's network since it began: TCP segments, and datagrams that
     nobody there had asked for.
@@ -78,19 +57,6 @@ def received(stage: Stage, container: str) -> dict[str, int]:
     for names, values in zip(lines[::2], lines[1::2], strict=True):
         counters[names.split(":")[0]] = dict(zip(names.split(), values.split(), strict=True))
     return {"tcp": int(counters["Tcp"]["InSegs"]), "udp": int(counters["Udp"]["NoPorts"])}
-
-
-def taker_of(stage: Stage, network: str, address: str) -> str:
-    """A container that got this address by taking what is ready, one after the other."""
-    for _ in range(int(pool_of(stage, network)["ready"])):
-        name = stage.run_container(network)
-        if stage.ip_of(name) == address:
-            return name
-    raise AssertionError(f"nobody got {address}")
-
-
-def cooled(stage: Stage, network: str) -> None:
-    wait_until(lambda: pool_of(stage, network)["cooling"] == 0, "nothing cools any more", 30)
 
 
 def test_an_open_flow_does_not_reach_the_next_container(pooled: Stage) -> None:
