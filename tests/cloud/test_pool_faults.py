@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-import yaml
 
-from localcloud.api import ADMIN_CLOUD, Cloud
 from tests.cloud.conftest import Troupe
 from tests.cloud.faults.engines import host_of
-from tests.cloud.faults.moments import Broker, Moment, before_http
+from tests.cloud.faults.moments import Broker, Moment
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.pools import pool_of, ready
@@ -23,27 +18,12 @@ POOL: Table = {
     "datapath": {"wire_timeout": 3.0},
     "reconcile": {"interval": 3600.0},
 }
-_NEUTRON = ("10.99.1.1", 19696)
-
-
-@pytest.fixture
-def watched(troupe: Troupe, cloud: Cloud, tmp_path: Path) -> Iterator[tuple[Stage, Broker]]:
-    """A stage whose daemon speaks to Neutron through a go-between."""
-    with before_http(_NEUTRON[0], *_NEUTRON) as (broker, url):
-        document = yaml.safe_load(cloud.clouds_file.read_text())
-        document["clouds"][ADMIN_CLOUD]["network_endpoint_override"] = url
-        file = tmp_path / "clouds.yaml"
-        file.write_text(yaml.safe_dump(document))
-        with troupe.own(POOL, start=False) as stage:
-            stage.daemon.environ["OS_CLIENT_CONFIG_FILE"] = str(file)
-            stage.daemon.start()
-            yield stage, broker
 
 
 @pytest.mark.timeout(240)
-def test_ports_whose_answer_was_lost_are_found_again(watched: tuple[Stage, Broker]) -> None:
+def test_ports_whose_answer_was_lost_are_found_again(brokered: tuple[Stage, Broker]) -> None:
     """Neutron made them and the answer never came: they are taken in, and none is left over."""
-    stage, broker = watched
+    stage, broker = brokered
     before = stage.snapshot()
     theirs = stage.make_network()
     untagged = stage.make_port(theirs.id)
