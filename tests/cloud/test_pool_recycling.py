@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import pytest
+
+from kurier.datapath.tables import PEER_MARK
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.inside import inside
 from tests.cloud.stage.pools import cooled, pool_of, taker_of
 
-POOL = {
+POOL: dict[str, dict[str, Any]] = {
     "pool": {"enabled": True, "min": 1, "max": 8, "batch": 4, "cooling": 2.0, "lag": 4.0},
     "reconcile": {"interval": 3600.0},
 }
@@ -218,3 +226,81 @@ def test_an_address_asked_for_at_once_comes_without_the_former_containers_group(
     port = pooled.neutron_port(second)
     assert port.id == before.id
     assert len(port.security_group_ids) == 1
+
+
+@contextmanager
+def namespace(stage: Stage) -> Iterator[str]:
+    """A network namespace that some process of the host holds; yields the process's id."""
+    holder = stage.machine.popen(["unshare", "-n", "sleep", "600"], stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _namespace_of(holder.pid) != _namespace_of("self"), "it is apart", 10)
+        yield str(holder.pid)
+    finally:
+        holder.kill()
+        holder.wait(10)
+
+
+def _namespace_of(process: object) -> str:
+    return os.readlink(f"/proc/{process}/ns/net")
+
+
+@pytest.mark.timeout(240)
+def test_an_address_that_somebody_answers_for_is_not_handed_out(pooled: Stage) -> None:
+    """Another process took the former container's device and speaks with its address: the port
+    cools until that ends, whatever its time is.
+    """
+    network = pooled.create_network("-o", "kurier.pool.wait=true")
+    peer, first = pooled.run_container(network), pooled.run_container(network)
+    address, device = pooled.ip_of(first), waiting_end(pooled, pooled.neutron_port(first).id)
+    with namespace(pooled) as process:
+        pooled.remove_container(first)
+        pooled.machine.run(["ip", "link", "set", device, "netns", process])
+        inside = ["nsenter", "-t", process, "-n", "ip"]
+        pooled.machine.run([*inside, "address", "add", f"{address}/24", "dev", device])
+        pooled.machine.run([*inside, "link", "set", device, "up"])
+        time.sleep(3 * POOL["pool"]["cooling"])
+
+        assert pooled.pings(peer, address)
+        assert pool_of(pooled, network)["cooling"] == 1
+        others = [pooled.run_container(network) for _ in range(3)]
+        assert address not in map(pooled.ip_of, others)
+    cooled(pooled, network)
+    wait_until(lambda: pool_of(pooled, network)["coming"] == 0, "all are ready again", 60)
+    heir = taker_of(pooled, network, address)
+    assert pooled.pings(peer, pooled.ip_of(heir))
+
+
+def waiting_end(stage: Stage, port_id: str) -> str:
+    """The name that the sandbox's end of a port's pair has in the host."""
+    find = ("--columns=name", "--bare", "find", "Interface", f"external_ids:iface-id={port_id}")
+    device = stage.machine.vsctl(*find).strip()
+    mark = f"external_ids:{PEER_MARK}"
+    return stage.machine.vsctl("get", "Interface", device, mark).strip().strip('"')
+
+
+def test_late_and_repeated_releases_harm_nobody(pooled: Stage) -> None:
+    """The engine tells of the former container again, when the next one has the port already."""
+    network = pooled.create_network("-o", "kurier.pool.min=1", "-o", "kurier.pool.wait=true")
+    peer, first = pooled.run_container(network), pooled.run_container(network)
+    address, endpoint = pooled.ip_of(first), pooled.endpoint(first)
+    pooled.remove_container(first)
+    cooled(pooled, network)
+    heir = taker_of(pooled, network, address)
+    both = {"NetworkID": endpoint["NetworkID"], "EndpointID": endpoint["EndpointID"]}
+    range_ = pool_id_of(pooled, address)
+    for _ in range(2):
+        assert pooled.daemon.call("NetworkDriver.Leave", both)[0] == 200
+        assert pooled.daemon.call("NetworkDriver.DeleteEndpoint", both)[0] == 200
+        late = {"PoolID": range_, "Address": address}
+        assert pooled.daemon.call("IpamDriver.ReleaseAddress", late)[0] == 200
+    pooled.settled()
+
+    assert pooled.pings(peer, address)
+    assert pooled.neutron_port(heir).fixed_ips[0]["ip_address"] == address
+    assert pooled.ip_of(pooled.run_container(network)) != address
+
+
+def pool_id_of(stage: Stage, address: str) -> str:
+    """The range that an address was given from, as the engine was told it."""
+    asked = r'ReleaseAddress \{"PoolID":"(\w+)","Address":"' + re.escape(address)
+    return str(re.findall(asked, stage.daemon.said())[-1])
