@@ -36,6 +36,8 @@ class KurierDaemon:
     plugin_dir: Path
     pools: Mapping[str, object]
     """The section `[pool]`."""
+    reconcile: float = 3600.0
+    """Seconds between two comparisons."""
 
     @property
     def socket(self) -> Path:
@@ -107,8 +109,8 @@ class KurierDaemon:
             "engine": {"docker_host": "unix:///var/run/docker.sock"},
             "datapath": {"ovsdb": self.host.ovsdb},
             # Several daemons share the switch here, and each would take the others' waiting
-            # devices for leaks one day; nor should one's pass fall into another's turn.
-            "reconcile": {"interval": 3600.0, "grace": 86400.0},
+            # devices for leaks one day.
+            "reconcile": {"interval": self.reconcile, "grace": 86400.0},
         }
         if HAS_POOLS:
             sections["pool"] = self.pools
