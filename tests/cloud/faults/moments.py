@@ -16,7 +16,7 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -56,6 +56,11 @@ class Answer:
     status: int
     headers: list[tuple[str, str]]
     content: bytes
+
+
+def out_of_order(answer: Answer) -> Answer:
+    """A lie for :meth:`Broker.falsifying`: what was done is told as Neutron's own failure."""
+    return replace(answer, status=500, content=b'{"NeutronError": {"message": "out of order"}}')
 
 
 @dataclass
