@@ -34,6 +34,8 @@ class Ground:
     """Whether a stop-watch stands before each daemon; it costs time itself."""
     pool: int = 0
     """Ready ports that a warm Kurier keeps."""
+    reconcile: float = 3600.0
+    """Seconds between Kurier's comparisons: no one's should fall into another's turn."""
 
 
 @dataclass(slots=True)

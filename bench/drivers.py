@@ -116,6 +116,7 @@ def _kurier(ground: Ground, driver: str, pools: dict[str, object]) -> Contender:
         daemon = KurierDaemon(ground.host, f"{driver}behind", folder, folder, pools)
     else:
         daemon = KurierDaemon(ground.host, driver, folder, ground.host.plugin_dir, pools)
+    daemon.reconcile = ground.reconcile
     process = daemon.start()
     watch = _watch(ground, driver, str(daemon.socket)) if ground.watched else None
     one = Contender("kurier", "bench-kurier", IPv4Network("10.212.0.0/16"), _remote(driver))

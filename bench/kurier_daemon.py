@@ -18,7 +18,8 @@ from kurier.config.option import table
 from kurier.config.settings import Settings
 from localcloud.api import ADMIN_CLOUD, Host
 
-_PATIENCE = 600.0  # seconds; a thousand ports take Neutron that long
+_PATIENCE = 600.0  # seconds
+_PORT_PATIENCE = 3.0  # seconds for each, several times what a Neutron that is alone needs
 _PAUSE = 0.1
 
 HAS_POOLS = "pool.enabled" in {row.name for row in table(Settings)}
@@ -36,6 +37,8 @@ class KurierDaemon:
     plugin_dir: Path
     pools: Mapping[str, object]
     """The section `[pool]`."""
+    reconcile: float = 3600.0
+    """Seconds between two comparisons."""
 
     @property
     def socket(self) -> Path:
@@ -73,6 +76,7 @@ class KurierDaemon:
             self._wait(
                 lambda: is_ready(self._ask("/v1/pools"), identity, count),
                 f"has {count} ready ports for {network} and rests",
+                _PATIENCE + _PORT_PATIENCE * count,
             )
 
     def rpc(self) -> dict[str, Histogram]:
@@ -82,8 +86,8 @@ class KurierDaemon:
     def _ask(self, path: str) -> Any:
         return ask_daemon(self._admin, "GET", path)
 
-    def _wait(self, condition: Any, what: str) -> None:
-        until = time.monotonic() + _PATIENCE
+    def _wait(self, condition: Any, what: str, seconds: float = _PATIENCE) -> None:
+        until = time.monotonic() + seconds
         while True:
             try:
                 if condition():
@@ -91,7 +95,7 @@ class KurierDaemon:
             except Unanswered:
                 pass
             if time.monotonic() > until:
-                raise TimeoutError(f"{self.name}: no sign within {_PATIENCE:.0f} s that it {what}.")
+                raise TimeoutError(f"{self.name}: no sign within {seconds:.0f} s that it {what}.")
             time.sleep(_PAUSE)
 
     def _config(self) -> str:
@@ -107,8 +111,8 @@ class KurierDaemon:
             "engine": {"docker_host": "unix:///var/run/docker.sock"},
             "datapath": {"ovsdb": self.host.ovsdb},
             # Several daemons share the switch here, and each would take the others' waiting
-            # devices for leaks one day; nor should one's pass fall into another's turn.
-            "reconcile": {"interval": 3600.0, "grace": 86400.0},
+            # devices for leaks one day.
+            "reconcile": {"interval": self.reconcile, "grace": 86400.0},
         }
         if HAS_POOLS:
             sections["pool"] = self.pools

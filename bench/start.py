@@ -3,7 +3,7 @@
 
 `python -m bench.start` prints ratios with their spread, keeps all numbers as JSON and draws them.
 `python -m bench.start --growth` sees instead what Kurier's own time is with many ready ports and
-many networks.
+many networks, and `--idle` what it costs while nothing happens.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import drawing, drivers, growth, report, results, scenarios
+from bench import drawing, drivers, growth, idle, report, results, scenarios
 from bench.contender import Contender, Ground
 from bench.kurier_daemon import HAS_POOLS
 from bench.neutron_log import NeutronLog
@@ -59,21 +59,30 @@ def main() -> int:
     log = NeutronLog(cloud.service("neutron").log, str(host.place.management_address))
     with drivers.work_folder() as folder:
         ground = Ground(cloud, host, Path(folder))
-        if options.growth:
-            found = growth.run(ground, log, options.growth_points, options.growth_starts)
-            numbers, text = {"growth": found}, growth.lines(found)
-        else:
-            numbers = _play(ground, log, options)
-            text = report.lines(numbers)
+        numbers, text = _measured(ground, log, options)
     print("\n".join(text))
     stem = Path(options.out)
     stem.parent.mkdir(parents=True, exist_ok=True)
     file = stem.with_suffix(".json")
     file.write_text(json.dumps({"machine": _machine(host), **numbers}, indent=1) + "\n")
     print(f"\nAll numbers: {file}")
-    if not options.growth:
+    if not options.growth and not options.idle:
         print(drawing.draw(cloud, file, stem))
     return 0
+
+
+def _measured(
+    ground: Ground, log: NeutronLog, options: argparse.Namespace
+) -> tuple[dict[str, Any], Iterable[str]]:
+    """Numbers for the file, and lines for people."""
+    if options.growth:
+        points = growth.run(ground, log, options.growth_points, options.growth_starts)
+        return {"growth": points}, growth.lines(points)
+    if options.idle:
+        spent = idle.run(ground, options.idle_ports, options.idle_seconds)
+        return {"idle": spent}, idle.lines(spent)
+    numbers = _play(ground, log, options)
+    return numbers, report.lines(numbers)
 
 
 def _options() -> argparse.Namespace:
@@ -104,6 +113,9 @@ def _options() -> argparse.Namespace:
         help="networks, and ready ports of each (default %(default)s)",
     )
     parser.add_argument("--growth-starts", type=int, default=50, help="at each point (default 50)")
+    parser.add_argument("--idle", action="store_true", help="Kurier alone, and nothing happens")
+    parser.add_argument("--idle-ports", type=int, default=100, help="ready ports (default 100)")
+    parser.add_argument("--idle-seconds", type=float, default=300.0, help="default 300")
     return parser.parse_args()
 
 

@@ -300,6 +300,7 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         half_life=pool.half_life,
         networks=pool.networks,
         lag=pool.lag,
+        gather=pool.gather,
     )
 
 

@@ -33,12 +33,14 @@ from typing import Any
 
 import openstack
 import pytest
+import yaml
 from openstack.connection import Connection
 
 from localcloud import image
 from localcloud.api import ADMIN_CLOUD, MEMBER_CLOUD, Cloud, Host
 from localcloud.layout import Layout
 from localcloud.settings import Settings, load, state_folder
+from tests.cloud.faults.moments import Broker, before_http
 from tests.cloud.stage import Stage
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
@@ -320,6 +322,25 @@ def pooled(pool_stage: Stage) -> Iterator[Stage]:
     yield pool_stage
     pool_stage.cleanup()
     pool_stage.settled()
+
+
+_NEUTRON = ("10.99.1.1", 19696)
+
+
+@pytest.fixture
+def brokered(
+    request: pytest.FixtureRequest, troupe: Troupe, cloud: Cloud, tmp_path: Path
+) -> Iterator[tuple[Stage, Broker]]:
+    """A daemon with the module's `POOL` that speaks to Neutron through a go-between."""
+    with before_http(_NEUTRON[0], *_NEUTRON) as (broker, url):
+        document = yaml.safe_load(cloud.clouds_file.read_text())
+        document["clouds"][ADMIN_CLOUD]["network_endpoint_override"] = url
+        file = tmp_path / "clouds.yaml"
+        file.write_text(yaml.safe_dump(document))
+        with troupe.own(request.module.POOL, start=False) as stage:
+            stage.daemon.environ["OS_CLIENT_CONFIG_FILE"] = str(file)
+            stage.daemon.start()
+            yield stage, broker
 
 
 OwnStage = Callable[..., Any]

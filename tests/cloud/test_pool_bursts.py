@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.cloud.conftest import Troupe
-from tests.cloud.stage import wait_until
-from tests.cloud.stage.counting import NeutronLog, SwitchLog
+from tests.cloud.faults.engines import host_of
+from tests.cloud.stage import Stage, wait_until
+from tests.cloud.stage.counting import NeutronLog, Requests, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.pools import pool_of
 
@@ -50,6 +51,35 @@ def test_cold_starts_at_once_share_few_requests(troupe: Troupe, neutron_log: Neu
             names = list(threads.map(lambda _: stage.run_container(network), range(12)))
 
         assert len({stage.ip_of(name) for name in names}) == 12
-        creates = [one for one in seen.writes if (one.method, one.path) == ("POST", "/v2.0/ports")]
-        assert len(creates) <= 12, seen.told()
+        assert len(creates(seen)) <= 12, seen.told()
         stage.remove_container(*names)
+
+
+def creates(seen: Requests) -> list[str]:
+    """The requests that made ports, whatever number each."""
+    return [one.path for one in seen.writes if (one.method, one.path) == ("POST", "/v2.0/ports")]
+
+
+@pytest.mark.local_cloud
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("gather", [0.0, 1.0])
+def test_cold_starts_on_several_networks_share_requests(
+    troupe: Troupe, neutron_log: NeutronLog, gather: float
+) -> None:
+    """The engine asks for one network's addresses one by one, and for several networks' at once."""
+    with troupe.own({"pool": {"enabled": True, "gather": gather}}) as stage:
+        networks = [stage.create_network("-o", "kurier.pool.max=0") for _ in range(6)]
+        with neutron_log.counted(address_of(stage)) as seen, ThreadPoolExecutor(6) as threads:
+            names = list(threads.map(stage.run_container, networks))
+
+        ports = [stage.neutron_port(name) for name in names]
+        wanted = [stage.neutron_network(network).id for network in networks]
+        assert [port.network_id for port in ports] == wanted
+        assert len(creates(seen)) == 6 if gather == 0 else len(creates(seen)) < 6, seen.told()
+        print(f"gather {gather:g} s: 6 starts on 6 networks, {len(creates(seen))} requests")
+        stage.remove_container(*names)
+
+
+def address_of(stage: Stage) -> str:
+    """From where the host's daemon asks Neutron."""
+    return str(host_of(stage).place.management_address)

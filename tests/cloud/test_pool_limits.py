@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pools at their limits: full subnets, quotas, demand, cooling, and what operators do."""
+"""Pools at their limits: full subnets, quotas, demand, cooling, and what operators do.
+
+KURIER_TEST_ROUNDS says how often a container lives for a moment on a small pool (default 40).
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from ipaddress import ip_network
@@ -13,6 +17,7 @@ from tests.cloud.stage import IMAGE, Stage, wait_until
 from tests.cloud.stage.counting import NeutronLog
 from tests.cloud.stage.pools import pool_of, ready
 
+ROUNDS = int(os.environ.get("KURIER_TEST_ROUNDS", "40"))
 POOL = {
     "pool": {"enabled": True, "min": 2, "max": 16, "batch": 4, "cooling": 3.0, "lag": 4.0},
     "reconcile": {"interval": 3600.0},
@@ -64,15 +69,39 @@ def test_a_full_subnet(pooled: Stage, neutron_log: NeutronLog, minimum: int) -> 
     assert pooled.ip_of(again) in addresses
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.local_cloud
+@pytest.mark.timeout(240)
+def test_a_used_up_port_quota(pooled: Stage, neutron_log: NeutronLog) -> None:
+    """It is told in words, Neutron is left in peace, and what is given back is used again."""
+    network = pooled.create_network("-o", "kurier.pool.min=1", "-o", "kurier.pool.wait=true")
+    project = str(pooled.neutron.current_project_id)
+    used = len(list(pooled.neutron.network.ports(project_id=project)))
+    pooled.neutron.network.update_quota(project, ports=used + 3)
+    pooled.undo(lambda: pooled.neutron.network.delete_quota(project))
+    running, told = attempts(pooled, network, 7)
+    assert 1 <= len(running) <= 4
+    assert all("quota" in sentence.lower() for sentence in told), told
+
+    with neutron_log.counted() as seen:
+        _, more = attempts(pooled, network, 3)
+    assert len(more) == 3
+    creates = [one for one in seen.writes if one.method == "POST" and "/ports" in one.path]
+    assert len(creates) <= 2 * len(more), seen.told()
+    address = pooled.ip_of(running[0])
+    pooled.remove_container(running[0])
+    wait_until(lambda: pool_of(pooled, network)["ready"] >= 1, "it is used again", 40)
+    assert pooled.ip_of(pooled.run_container(network)) == address
+
+
+@pytest.mark.timeout(120 + 6 * ROUNDS)
 def test_no_address_is_back_before_its_time(pooled: Stage) -> None:
     """Many short lives on a small pool, a restart among them: it grows, and each address that was
     given back rests for as long as is set.
     """
     network = pooled.create_network("-o", "kurier.pool.wait=true")
-    for number in range(40):
+    for number in range(ROUNDS):
         pooled.docker("run", "--rm", "--network", network, IMAGE, "true")
-        if number == 20:
+        if number == ROUNDS // 2:
             pooled.daemon.restart()
     rests = reuses(pooled)
     assert rests, "no address was used twice"

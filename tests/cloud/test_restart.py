@@ -93,10 +93,19 @@ _STARTS = [
 _STOPS = [(call, Moment.DONE) for call in ("Leave", "DeleteEndpoint", "ReleaseAddress")]
 
 
-@pytest.fixture(scope="module")
-def watched(second_troupe: Troupe) -> Iterator[tuple[Stage, Broker]]:
-    """A stage whose plugin socket is behind a go-between."""
-    settings: Table = {**QUICK, "daemon": {"plugin_dir": "/run/kurier-back"}}
+_POOLS: dict[str, Table] = {
+    "cold": {},
+    "warm": {"pool": {"enabled": True, "min": 2, "max": 8, "cooling": 1.0, "lag": 2.0}},
+}
+
+
+@pytest.fixture(scope="module", params=_POOLS)
+def watched(
+    request: pytest.FixtureRequest, second_troupe: Troupe
+) -> Iterator[tuple[Stage, Broker]]:
+    """A stage whose plugin socket is behind a go-between, without ready ports and with some."""
+    back_dir: Table = {"daemon": {"plugin_dir": "/run/kurier-back"}}
+    settings: Table = {**QUICK, **back_dir, **_POOLS[request.param]}
     host = second_troupe.machine
     assert isinstance(host, Host)
     back = host.run_dir / "kurier-back"
@@ -120,7 +129,7 @@ def test_kurier_killed_in_the_middle_of_a_call(
         stage.daemon.kill()
         stage.daemon.start(ready=False)
 
-    network = stage.create_network()
+    network = stage.create_network("-o", "kurier.pool.wait=true")
     peer, hit = stage.run_container(network), stage.name("hit")
     struck = broker.strike(rf"\.{call}$", moment, die_and_return)
     stage.docker("run", *stage.run_options(network, hit), IMAGE, check=False)
@@ -128,7 +137,8 @@ def test_kurier_killed_in_the_middle_of_a_call(
     assert struck.is_set()
     broker.forget()
     after = stage.run_container(network)
+    assert stage.ip_of(after) != stage.ip_of(peer)
     assert stage.pings(after, stage.ip_of(peer))
     stage.remove_container(peer, after)
     stage.remove_network(network)
-    stage.nothing_left(before)
+    stage.nothing_left(before, 60)

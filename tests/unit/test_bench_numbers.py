@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from bench import figures, growth, metrics, report, results
+from bench import figures, growth, idle, metrics, report, results
 from bench.kurier_daemon import is_ready
 from bench.metrics import Histogram
 from bench.neutron_log import Calls, NeutronLog
@@ -265,3 +265,10 @@ def test_growths_points_are_networks_by_ports() -> None:
 def test_other_points_are_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="such as"):
         growth.points(text)
+
+
+def test_what_idling_costs_is_a_share_of_one_core() -> None:
+    before, after = Usage(10.0, 70 * 2**20, 75 * 2**20), Usage(11.5, 72 * 2**20, 80 * 2**20)
+    found = idle.measured(before, after, ports=100, seconds=300.0)
+    assert found["core_share"] == pytest.approx(0.005)
+    assert "0.50% of one core (1.50 s), 72 MiB resident" in next(iter(idle.lines(found)))

@@ -342,6 +342,13 @@ class PoolSettings:
         unit="seconds",
         rule=rules.between(0.0, 600.0),
     )
+    gather: float = option(
+        0.005,
+        "How long a start that finds no ready port waits for others, so that one request makes "
+        "the ports of all. 0: each makes its own.",
+        unit="seconds",
+        rule=rules.between(0.0, 1.0),
+    )
 
 
 @dataclass(frozen=True, slots=True)

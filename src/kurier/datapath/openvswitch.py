@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 import time
@@ -24,6 +25,7 @@ from kurier.model.errors import KurierError
 from kurier.model.ids import IPAddress, LeaseId, PortId
 from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
 
+LOG = logging.getLogger(__name__)
 _WORKERS = 4
 _TURNS = 64
 _T = TypeVar("_T")
@@ -186,7 +188,10 @@ class OpenVSwitchDatapath:
             by = wired_by(self._wired_by, tables.host_ids())
             zone = tables.zone(self._bridge, port_id)
         if by is WiredBy.OVN and zone is None:
-            return  # OVN's controller gives a port its zone with its first flow
+            # OVN's controller flushes a zone before it gives it to a port: one that has none now
+            # begins anew with its next.
+            LOG.info("port %s has no zone of connection tracking; it gets a flushed one", port_id)
+            return
         self._switchd.forget(zone, addresses, deadline)
 
     def _stands(self, plug: Plug, standing: SwitchPort | None, deadline: Deadline) -> bool:

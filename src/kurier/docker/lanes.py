@@ -34,7 +34,7 @@ class Lanes:
 
         At the deadline the work is cancelled and not waited for.
         """
-        step = watch()
+        step = watch(self._seconds)
         task = asyncio.create_task(self._in_lane(key, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -32,6 +32,21 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
+NOTHING_WAS_MADE = frozenset(
+    {
+        Code.ADDRESS_IN_USE,
+        Code.ADDRESS_INVALID,
+        Code.EXHAUSTED,
+        Code.QUOTA,
+        Code.NOT_FOUND,
+        Code.POLICY,
+        Code.BAD_REQUEST,
+        Code.CREDENTIALS,
+    }
+)
+"""Neutron's own refusals of a create: after any other error what was asked for may be there."""
+
+
 class KurierError(Exception):
     """An error with a sentence that Docker shows to the user as is.
 

@@ -54,7 +54,7 @@ class Plan:
     replug: tuple[LeaseId, ...] = ()
     """Ready ports that the switch does not serve: nobody may take them before it does."""
     replace: tuple[LeaseId, ...] = ()
-    """Ports of pools that are gone from Neutron, or were changed there."""
+    """Ports of pools that seem gone from Neutron, or changed there: to be asked for one by one."""
     suspects: tuple[Suspect, ...] = ()
     reports: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta)
         unplug=tuple(convicted("plug")),
         delete=tuple(PortId(key) for key in convicted("port")),
         replug=_unserved(snapshot),
-        # Nobody uses them, so that a second pass is proof enough.
+        # Nobody uses them, so that a second pass is suspicion enough to ask for the port itself.
         replace=tuple(LeaseId(one.key) for one in strays if one in seen),
         suspects=suspects,
         reports=_reports(snapshot),
@@ -164,15 +164,16 @@ def _strays(snapshot: Snapshot) -> tuple[Suspect, ...]:
     for port in _resting(snapshot):
         if port.stage in (Stage.MAKING, Stage.DROPPING) or port.port_id is None:
             continue
-        reason = _astray(port, there.get(port.port_id))
+        neutron = there.get(port.port_id)
+        gone = "Neutron has it no longer, or its tags are gone"
+        reason = gone if neutron is None else astray(port, neutron)
         if reason:
             found.append(Suspect("pool", port.id, reason))
     return tuple(found)
 
 
-def _astray(port: StockPort, neutron: Port | None) -> str:
-    if neutron is None:
-        return "Neutron has it no longer, or its tags are gone"
+def astray(port: StockPort, neutron: Port) -> str:
+    """How a port of a pool differs in Neutron from what the ledger knows, or nothing."""
     if neutron.mac != port.mac:
         return "its MAC address was changed in Neutron"
     if {one.address for one in port.addresses} != {ip.address for ip in neutron.fixed_ips}:

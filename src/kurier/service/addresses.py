@@ -27,6 +27,7 @@ from kurier.model.records import (
     SubnetRecord,
 )
 from kurier.service.context import Context
+from kurier.service.doing import patience
 from kurier.service.keeper import Keeper
 from kurier.service.named_addresses import NamedAddresses
 from kurier.service.networks import Networks
@@ -38,7 +39,7 @@ _PAIRING = timedelta(seconds=60)
 """How long the first family's address waits for the second family's question."""
 
 _ARRIVAL = 6.0
-"""Seconds that a request waits for ports on their way to the pool, within its own deadline."""
+"""Seconds that a request waits at most for ports on their way to the pool."""
 
 
 class Addresses:
@@ -112,6 +113,7 @@ class Addresses:
             return await self._second_of(waiting, network, subnet)
         if self._stock.limits(network) is None:
             return await self._new(network, subnet)
+        self._stock.asked(network.id)
         taken = self._stock.take(network, subnet)
         if taken is not None:
             return _address_in(taken, subnet)
@@ -131,7 +133,7 @@ class Addresses:
     async def _arriving(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
         """A port that a growth of the pool had just got when Neutron had none left to give."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._keeper.grown(network.id), _ARRIVAL)
+            await asyncio.wait_for(self._keeper.grown(network.id), patience(_ARRIVAL))
         return self._stock.take(network, subnet)
 
     async def _new(

@@ -35,6 +35,8 @@ class PoolSettings:
     """How many networks wait for a creation without range."""
     lag: float = 15.0
     """The longest that settlement and refill stand back while containers start."""
+    gather: float = 0.005
+    """How long a create waits for others to go with it; 0: it goes alone."""
 
 
 @dataclass(frozen=True, slots=True)

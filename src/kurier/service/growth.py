@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from kurier.model import tags
-from kurier.model.errors import Code, KurierError
+from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError
 from kurier.model.ids import DockerNetworkId, LeaseId
 from kurier.model.naming import port_name
 from kurier.model.neutron import FixedIpRequest, Port, PortFilter, PortSpec
@@ -18,7 +18,8 @@ from kurier.model.records import LeasedAddress, NetworkRecord, SubnetRecord
 from kurier.model.stock import Stage, StageEvent, StockPort
 from kurier.model.wiring import Plug
 from kurier.service.context import Context
-from kurier.service.ports import NOTHING_WAS_MADE, guard_of, own_port, refuse_unusable
+from kurier.service.gathering import fault_of
+from kurier.service.ports import guard_of, own_port, refuse_unusable
 from kurier.service.stock import Stock
 
 LOG = logging.getLogger(__name__)
@@ -239,21 +240,11 @@ def _with_port(intent: StockPort, port: Port) -> StockPort:
 
 
 def _fault(network: NetworkRecord, port: Port) -> str:
-    """What is wrong with a port that Neutron made, or nothing.
-
-    Bulk creates of some releases left attributes out: each port is looked at by itself.
-    """
-    wanted = {subnet.id for subnet in pool_subnets(network)}
-    if not wanted <= {ip.subnet_id for ip in port.fixed_ips}:
-        return "Neutron made it without an address of each subnet"
-    if not port.mac:
-        return "Neutron made it without a MAC address"
+    """What is wrong with a port that Neutron made, or nothing."""
     if port.vif_type == "binding_failed" or port.vif_hybrid_plug:
         return "Neutron could not bind it to this host"
-    groups = network.security_groups
-    if groups is not None and set(groups) != set(port.security_groups):
-        return "Neutron made it with other security groups"
-    return ""
+    subnets = {subnet.id for subnet in pool_subnets(network)}
+    return fault_of(port, subnets, network.security_groups)
 
 
 def _not_wired(port: StockPort, timeout: float) -> KurierError:

@@ -87,7 +87,9 @@ class Keeper:
     def start(self) -> None:
         """At start: after a reboot no device is there any more, whatever the ledger says."""
         boot = self._context.settings.boot_id
-        if self._ledger.meta(_BOOT) != boot:
+        if self._ledger.meta(_BOOT) == boot:
+            return
+        with self._ledger.transaction():
             for port in self._ledger.stock():
                 if port.stage in (Stage.READY, Stage.COOLING):
                     self.stock.put(port, StageEvent.UNPLUGGED, "the host was started anew")
@@ -231,9 +233,8 @@ class Keeper:
             self._begin(f"find {network.id}", network, lambda: self._growth.look_for(network, lost))
 
     def _give_up(self, ports: list[StockPort], reason: str) -> None:
-        for port in ports:
-            if port.stage is not Stage.DROPPING and port.id not in self._growth.under_way:
-                self.stock.drop(port, reason)
+        idle = [port for port in ports if port.id not in self._growth.under_way]
+        self.stock.drop_all([port for port in idle if port.stage is not Stage.DROPPING], reason)
 
     # ── work in the background ──
 

@@ -8,18 +8,17 @@ import json
 import logging
 from dataclasses import replace
 
-from kurier.model.errors import Code, KurierError, bad_request
+from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError, bad_request
 from kurier.model.ids import DockerNetworkId, PoolId
 from kurier.model.options import NetworkOptions, parse_network_options
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord
 from kurier.service.assembly import Assembly
 from kurier.service.context import Context
-from kurier.service.doing import doing
+from kurier.service.doing import doing, patience
 from kurier.service.keeper import Keeper
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.part import Part
 from kurier.service.pools import Pools
-from kurier.service.ports import NOTHING_WAS_MADE
 from kurier.service.recovery import Recovery
 from kurier.service.removal import LEFT_KEY
 from kurier.service.requests import NetworkAsk, PoolData
@@ -29,7 +28,7 @@ LOG = logging.getLogger(__name__)
 _REMOVAL_PATIENCE = 3.0
 """Seconds that a removal is waited for: a network may have many ready ports."""
 _POOL_PATIENCE = 6.0
-"""Seconds that a creation with `kurier.pool.wait` waits for its pool, within its own deadline."""
+"""Seconds that a creation with `kurier.pool.wait` waits at most for its pool."""
 
 
 class Networks:
@@ -107,7 +106,7 @@ class Networks:
         self._keeper.stock.changed.set()
         if options.pool_wait:
             doing("Neutron was making the pool's first ports")
-            await self._keeper.filled(active, _POOL_PATIENCE)
+            await self._keeper.filled(active, patience(_POOL_PATIENCE))
 
     async def delete(self, network_id: DockerNetworkId) -> None:
         """Answers DeleteNetwork. Where Neutron is away the work is done later; where a network

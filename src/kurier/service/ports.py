@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from kurier.model import tags
-from kurier.model.errors import Code, KurierError
+from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError
 from kurier.model.ids import LeaseId, NetworkId, PortId, QosPolicyId, SecurityGroupId
 from kurier.model.naming import port_name
 from kurier.model.neutron import (
@@ -32,22 +32,12 @@ from kurier.model.records import (
 )
 from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
+from kurier.service.gathering import Gathering
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.protocols import Cloud
 from kurier.service.stock import LOST_ANSWER_DELAY, Stock
 
 LOG = logging.getLogger(__name__)
-NOTHING_WAS_MADE = {
-    Code.ADDRESS_IN_USE,
-    Code.ADDRESS_INVALID,
-    Code.EXHAUSTED,
-    Code.QUOTA,
-    Code.NOT_FOUND,
-    Code.POLICY,
-    Code.BAD_REQUEST,
-    Code.CREDENTIALS,
-}
-"""Neutron's own refusals: after any other error a port may be there all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +57,7 @@ class Ports:
         self._ledger = context.ledger
         self._outbox = outbox
         self._stock = stock
+        self._gathering = Gathering(context.cloud, context.settings.pool.gather)
         self.under_way: set[LeaseId] = set()
         """Leases whose port Neutron is making or changing: no reconcile pass may judge them."""
         outbox.handle(JobKind.DROP_LEASE, self._drop)
@@ -99,9 +90,7 @@ class Ports:
         doing("Neutron was making the port")
         try:
             with self._working_on(lease):
-                port = await self._context.cloud.create_port(
-                    await self._spec(lease, addresses, guard, mac)
-                )
+                port = await self._created(await self._spec(lease, addresses, guard, mac))
         except BaseException as error:
             self._forget(lease, error)
             raise
@@ -199,6 +188,14 @@ class Ports:
             self._ledger.drop_lease(lease.id)
         else:
             self.release(lease, delay=LOST_ANSWER_DELAY)
+
+    async def _created(self, spec: PortSpec) -> Port:
+        """What nobody else can have asked for goes with others; a named address or MAC address is
+        refused easily, and alone.
+        """
+        named = spec.mac or any(request.address for request in spec.fixed_ips)
+        create = self._context.cloud.create_port if named else self._gathering.create
+        return await create(spec)
 
     async def _spec(
         self,

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from kurier.model import tags
-from kurier.model.errors import KurierError
+from kurier.model.errors import Code, KurierError
 from kurier.model.ids import LeaseId, PortId
 from kurier.model.neutron import Port, PortFilter
 from kurier.model.records import LeaseState
-from kurier.model.stock import Stage, StageEvent
-from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
+from kurier.model.stock import Stage, StageEvent, StockPort
+from kurier.model.upkeep import Plan, Snapshot, Suspect, astray, plan
 from kurier.service.context import Context
 from kurier.service.growth import Growth
 from kurier.service.outbox import JobKind, Outbox
@@ -82,6 +82,7 @@ class Reconciler:
             decided = plan(snapshot, self._seen, grace)
             self._remember(snapshot, decided)
             self._carry_out(decided)
+            await self._replace(decided.replace)
             await self._titles.learn()
             self.last = _report(snapshot, decided, unknown)
             return self.last
@@ -129,7 +130,7 @@ class Reconciler:
             lease = self._ledger.lease(lease_id)
             if lease is not None and lease.state is not LeaseState.RELEASING:
                 self._ports.release(lease)
-        self._mend_pools(decided)
+        self._plug_anew(decided.replug)
         for device in decided.unplug:
             self._outbox.add(JobKind.DROP_PLUG, device)
         for port_id in decided.delete:
@@ -139,15 +140,33 @@ class Reconciler:
             if lease.state is LeaseState.RELEASING and forgotten:
                 self._outbox.add(JobKind.DROP_LEASE, lease.id)
 
-    def _mend_pools(self, decided: Plan) -> None:
-        for lease_id in decided.replug:
+    def _plug_anew(self, waiting: Iterable[LeaseId]) -> None:
+        for lease_id in waiting:
             port = self._ledger.stock_port(lease_id)
             if port is not None and port.stage is Stage.READY:
                 self._stock.put(port, StageEvent.UNPLUGGED, "the switch did not serve it")
-        for lease_id in decided.replace:
+
+    async def _replace(self, strays: Iterable[LeaseId]) -> None:
+        for lease_id in strays:
             port = self._ledger.stock_port(lease_id)
-            if port is not None and port.stage not in (Stage.MAKING, Stage.DROPPING):
-                self._stock.drop(port, "it was deleted or changed in Neutron")
+            if port is None or port.stage in (Stage.MAKING, Stage.DROPPING):
+                continue
+            reason = await self._proven(port)
+            if reason and self._ledger.stock_port(lease_id) == port:
+                self._stock.drop(port, reason)
+
+    async def _proven(self, port: StockPort) -> str:
+        """What is wrong with a port of a pool by Neutron's word on the port itself: two lists in a
+        row may lack what is there.
+        """
+        if port.port_id is None:
+            return ""
+        try:
+            found = await self._context.cloud.port(port.port_id)
+        except KurierError as error:
+            return "it was deleted in Neutron" if error.code is Code.NOT_FOUND else ""
+        untagged = not set(await self._context.port_tags()) <= found.tags
+        return "it lost its tags in Neutron" if untagged else astray(port, found)
 
 
 async def _asked(whom: str, answer: Awaitable[_Answer]) -> _Answer | None:

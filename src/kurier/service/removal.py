@@ -89,9 +89,8 @@ class Removal:
         """The keeper gives up the ports of a network that goes; their deletion is waited for."""
         await self._growth.ended(network_id)
         ports = [port for port in self._ledger.stock() if port.network == network_id]
-        for port in ports:
-            if port.stage is not Stage.DROPPING:
-                self._growth.stock.drop(port, "its network is removed")
+        standing = [port for port in ports if port.stage is not Stage.DROPPING]
+        self._growth.stock.drop_all(standing, "its network is removed")
         await asyncio.gather(*(self._outbox.settle(JobKind.DROP_STOCK, port.id) for port in ports))
 
     async def _find(self, record: NetworkRecord) -> NetworkRecord:

@@ -60,12 +60,18 @@ class Stock:
 
     # ── what an engine's call does ──
 
+    def asked(self, network: DockerNetworkId) -> None:
+        """One more start wants a port, whether or not one is ready: the pool's target rises."""
+        demand = self._demand.get(network, Demand())
+        now = self._context.clock.monotonic()
+        self._demand[network] = demand.taken(now, self._settings.half_life)
+        self.changed.set()
+
     def take(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
         """A ready port as a lease that has the subnet's address claimed; None where there is none.
 
         A port whose waiting end is not there any more is passed over.
         """
-        self._count(network.id)
         for lease_id in tuple(self._ready.get(network.id, ())):
             port = self._ledger.stock_port(lease_id)
             if port is None or port.stage is not Stage.READY:
@@ -147,6 +153,12 @@ class Stock:
             self.put(port, StageEvent.DROPPED, reason)
             self._outbox.add(JobKind.DROP_STOCK, port.id, delay=delay)
 
+    def drop_all(self, ports: Iterable[StockPort], reason: str) -> None:
+        """As :meth:`drop`, by one write to the disk: a thousand would keep the engine waiting."""
+        with self._ledger.transaction():
+            for port in ports:
+                self.drop(port, reason)
+
     def limits(self, network: NetworkRecord) -> Limits | None:
         """How many ports a network's pool may have here; None where it has no pool."""
         settings = self._settings
@@ -211,8 +223,7 @@ class Stock:
     def discard(self, which: Callable[[StockPort], bool], reason: str) -> int:
         """Gives up every port that answers the description; how many these were."""
         found = [one for one in self._ledger.stock() if one.stage in _SETTLED and which(one)]
-        for port in found:
-            self.drop(port, reason)
+        self.drop_all(found, reason)
         return len(found)
 
     def _leased(
@@ -245,12 +256,6 @@ class Stock:
         self._ready[port.network].pop(port.id, None)
         self.changed.set()
         return lease
-
-    def _count(self, network: DockerNetworkId) -> None:
-        demand = self._demand.get(network, Demand())
-        now = self._context.clock.monotonic()
-        self._demand[network] = demand.taken(now, self._settings.half_life)
-        self.changed.set()
 
     def _shelve(self, port: StockPort) -> None:
         if port.stage is Stage.READY:

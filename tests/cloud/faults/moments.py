@@ -2,7 +2,8 @@
 """An HTTP go-between that passes every call on, remembers it, and strikes at a chosen moment.
 
 It stands before the plugin's socket or before Neutron, both of them real, so that a test can stop
-or kill something exactly when a given call has arrived, was carried out, or was answered.
+or kill something exactly when a given call has arrived, was carried out, or was answered. It can
+also falsify what the real part answers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -46,6 +47,20 @@ class Call:
     @property
     def json(self) -> Any:
         return json.loads(self.body) if self.body.strip() else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call is answered with."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    content: bytes
+
+
+def out_of_order(answer: Answer) -> Answer:
+    """A lie for :meth:`Broker.falsifying`: what was done is told as Neutron's own failure."""
+    return replace(answer, status=500, content=b'{"NeutronError": {"message": "out of order"}}')
 
 
 @dataclass
@@ -82,6 +97,7 @@ class Broker:
         self._lock = threading.Lock()
         self._calls: list[Call] = []
         self._strikes: list[_Strike] = []
+        self._lies: list[tuple[re.Pattern[str], Callable[[Answer], Answer | None]]] = []
         self.open: set[socket.socket] = set()
         """Connections of those who call; an engine keeps one for its next call."""
 
@@ -100,6 +116,24 @@ class Broker:
         with self._lock:
             self._strikes.append(one)
         return one.struck
+
+    @contextmanager
+    def falsifying(self, calls: str, lie: Callable[[Answer], Answer | None]) -> Iterator[None]:
+        """Within the block, calls whose "METHOD /path" fits the pattern `calls` get what `lie`
+        makes of the real answer; no answer where it makes None.
+        """
+        self._lies.append((re.compile(calls), lie))
+        try:
+            yield
+        finally:
+            self._lies.clear()
+
+    def told(self, line: str, answer: Answer | None) -> Answer | None:
+        """The answer as the one who called shall get it."""
+        for calls, lie in list(self._lies):
+            if answer is not None and calls.search(line):
+                answer = lie(answer)
+        return answer
 
     def forget(self) -> None:
         """Drops what was remembered, and the strikes that never came to pass."""
@@ -150,30 +184,29 @@ class _Handler(BaseHTTPRequestHandler):
         broker, line = self.server.broker, f"{self.command} {self.path}"
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         broker.due(line, Moment.ARRIVED)
-        answer = self._ask(broker, body)
-        broker.note(Call(self.command, self.path, body, answer[0] if answer else 0))
+        answer = broker.told(line, self._ask(broker, body))
+        broker.note(Call(self.command, self.path, body, answer.status if answer else 0))
         if broker.due(line, Moment.DONE) or answer is None:
             self.close_connection = True
             return
-        status, headers, content = answer
-        self.send_response_only(status)
-        for name, value in headers:
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
             if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
                 self.send_header(name, value)
-        if status != 204:
-            self.send_header("Content-Length", str(len(content)))
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(answer.content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(answer.content)
         self.wfile.flush()
         broker.due(line, Moment.ANSWERED)
 
-    def _ask(self, broker: Broker, body: bytes) -> tuple[int, list[tuple[str, str]], bytes] | None:
+    def _ask(self, broker: Broker, body: bytes) -> Answer | None:
         connection = broker.open_back()
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()
-            return response.status, response.getheaders(), response.read()
+            return Answer(response.status, response.getheaders(), response.read())
         except (OSError, http.client.HTTPException):
             return None
         finally:
