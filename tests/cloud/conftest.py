@@ -39,6 +39,7 @@ from localcloud.api import ADMIN_CLOUD, MEMBER_CLOUD, Cloud
 from localcloud.layout import Layout
 from localcloud.settings import Settings, load, state_folder
 from tests.cloud.stage import Stage
+from tests.cloud.stage.compose import Compose
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.engine import Docker
@@ -277,6 +278,12 @@ def stage(troupe: Troupe) -> Iterator[Stage]:
     stage = troupe.ordinary()
     yield stage
     stage.cleanup()
+
+
+@pytest.fixture
+def compose(stage: Stage, tmp_path: Path) -> Compose:
+    """Docker Compose for a test: `compose("-f", file, "up", "-d")`."""
+    return Compose(stage, tmp_path)
 
 
 @pytest.fixture(scope="session")
