@@ -18,9 +18,11 @@ from kurier.model.records import LeaseState
 from kurier.model.stock import Stage, StageEvent
 from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
 from kurier.service.context import Context
+from kurier.service.exposure import Exposure
 from kurier.service.growth import Growth
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
+from kurier.service.rebuilding import Rebuilding
 from kurier.service.stock import Stock
 from kurier.service.titles import Titles
 
@@ -42,25 +44,26 @@ class PassReport:
     """Whose answer did not come; nothing was concluded there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """The use cases through which a pass looks and acts."""
+
+    ports: Ports
+    stock: Stock
+    growth: Growth
+    exposure: Exposure
+    rebuilding: Rebuilding
+    titles: Titles
+
+
 class Reconciler:
     """Passes at an interval, or when asked."""
 
-    def __init__(
-        self,
-        context: Context,
-        outbox: Outbox,
-        ports: Ports,
-        stock: Stock,
-        growth: Growth,
-        titles: Titles,
-    ) -> None:
+    def __init__(self, context: Context, outbox: Outbox, hands: Hands) -> None:
         self._context = context
         self._ledger = context.ledger
         self._outbox = outbox
-        self._ports = ports
-        self._stock = stock
-        self._growth = growth
-        self._titles = titles
+        self._hands = hands
         self._seen: dict[Suspect, datetime] = {}
         self._one = asyncio.Lock()
         self.last: PassReport | None = None
@@ -82,7 +85,8 @@ class Reconciler:
             decided = plan(snapshot, self._seen, grace)
             self._remember(snapshot, decided)
             self._carry_out(decided)
-            await self._titles.learn()
+            await self._hands.rebuilding.rebuild(decided.rebuild, snapshot)
+            await self._hands.titles.learn()
             self.last = _report(snapshot, decided, unknown)
             return self.last
 
@@ -93,6 +97,7 @@ class Reconciler:
         plugged = await _asked("switch", self._context.datapath.plugged())
         endpoints = await _asked("engine", self._context.engine.endpoints())
         ports = await _asked("Neutron", self._own_ports())
+        unworn = await _asked("Neutron", self._hands.exposure.unworn())
         answers = {"switch": plugged, "engine": endpoints, "Neutron": ports}
         unknown = tuple(name for name, answer in answers.items() if answer is None)
         snapshot = Snapshot(
@@ -104,11 +109,12 @@ class Reconciler:
             at_work | self._at_work(),
             tuple(self._ledger.stock()),
             begun,
+            unworn,
         )
         return snapshot, unknown
 
     def _at_work(self) -> frozenset[LeaseId]:
-        return frozenset(self._ports.under_way | self._growth.under_way)
+        return frozenset(self._hands.ports.under_way | self._hands.growth.under_way)
 
     async def _own_ports(self) -> list[Port]:
         marks = await self._context.port_tags()
@@ -123,12 +129,14 @@ class Reconciler:
         for lease_id in decided.release:
             lease = self._ledger.lease(lease_id)
             if lease is not None and lease.state is not LeaseState.RELEASING:
-                self._ports.release(lease)
+                self._hands.ports.release(lease)
         self._mend_pools(decided)
         for device in decided.unplug:
             self._outbox.add(JobKind.DROP_PLUG, device)
         for port_id in decided.delete:
             self._outbox.add(JobKind.DROP_PORT, port_id)
+        for group in decided.drop_groups:
+            self._outbox.add(JobKind.DROP_GROUP, group)
         for lease in self._ledger.leases():
             forgotten = self._ledger.job(JobKind.DROP_LEASE, lease.id) is None
             if lease.state is LeaseState.RELEASING and forgotten:
@@ -138,11 +146,11 @@ class Reconciler:
         for lease_id in decided.replug:
             port = self._ledger.stock_port(lease_id)
             if port is not None and port.stage is Stage.READY:
-                self._stock.put(port, StageEvent.UNPLUGGED, "the switch did not serve it")
+                self._hands.stock.put(port, StageEvent.UNPLUGGED, "the switch did not serve it")
         for lease_id in decided.replace:
             port = self._ledger.stock_port(lease_id)
             if port is not None and port.stage not in (Stage.MAKING, Stage.DROPPING):
-                self._stock.drop(port, "it was deleted or changed in Neutron")
+                self._hands.stock.drop(port, "it was deleted or changed in Neutron")
 
 
 async def _asked(whom: str, answer: Awaitable[_Answer]) -> _Answer | None:

@@ -9,6 +9,7 @@ from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import (
     DockerNetworkId,
+    NetworkId,
     PoolId,
     QosPolicyId,
     SecurityGroupId,
@@ -72,6 +73,14 @@ class Recovery:
             f"Range {pool_id} is unknown to Kurier and to Neutron's tags: remove the Docker "
             "network and create it again.",
         )
+
+    async def on(self, neutron_id: NetworkId) -> list[NetworkRecord]:
+        """This environment's networks on a Neutron network; the ledger learns those it lacks."""
+        network = await self._cloud.network(neutron_id)
+        return [
+            self._ledger.network(one) or await self.network(one)
+            for one in await self._mapped_here(network)
+        ]
 
     def _marks(self, mark: str, network_id: DockerNetworkId) -> tuple[str, ...]:
         mapping = tags.Mapping(mark, network_id)
