@@ -28,7 +28,9 @@ LOG = logging.getLogger(__name__)
 _REMOVAL_PATIENCE = 3.0
 """Seconds that a removal is waited for: a network may have many ready ports."""
 _POOL_PATIENCE = 6.0
-"""Seconds that a creation with `kurier.pool.wait` waits for its pool, within its own deadline."""
+"""Seconds that a creation with `kurier.pool.wait` waits for its pool at most."""
+_CREATION_PATIENCE = 8.0
+"""Seconds from its beginning after which it waits no more: its deadline would undo it."""
 
 
 class Networks:
@@ -105,7 +107,8 @@ class Networks:
         self._keeper.stock.changed.set()
         if options.pool_wait:
             doing("Neutron was making the pool's first ports")
-            await self._keeper.filled(active, _POOL_PATIENCE)
+            spent = (self._context.clock.now() - active.created_at).total_seconds()
+            await self._keeper.filled(active, min(_POOL_PATIENCE, _CREATION_PATIENCE - spent))
 
     async def delete(self, network_id: DockerNetworkId) -> None:
         """Answers DeleteNetwork. Where Neutron is away the work is done later; where a network
