@@ -24,6 +24,7 @@ SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 TUNNEL_BRIDGE = "br-phy"
 PHYSICAL_BRIDGE = "br-ex"
 INTEGRATION_BRIDGE = "br-int"
+OWN_BRIDGES = (INTEGRATION_BRIDGE, PHYSICAL_BRIDGE, TUNNEL_BRIDGE)
 USERSPACE_DEVICE = "ovs-netdev"
 
 
@@ -88,9 +89,21 @@ def controller(place: Place) -> Daemon:
 def vsctl(place: Place, *arguments: str) -> str:
     """`ovs-vsctl` against this host's database. Raises `CloudError`."""
     return run(
-        ["ovs-vsctl", "--timeout=20", f"--db=unix:{database_socket(place)}", *arguments],
+        _vsctl_command(place, 20, *arguments),
         what=f"ovs-vsctl {' '.join(arguments[:2])} on {place.name}",
     )
+
+
+def vsctl_if_there(place: Place, *arguments: str) -> str:
+    """The same for clearing up: "" where the database does not run or does not answer."""
+    if not database(place).running:
+        return ""
+    return attempt(_vsctl_command(place, 5, *arguments))
+
+
+def _vsctl_command(place: Place, seconds: int, *arguments: str) -> list[str]:
+    database = f"--db=unix:{database_socket(place)}"
+    return ["ovs-vsctl", f"--timeout={seconds}", database, *arguments]
 
 
 def start(place: Place) -> str:
@@ -263,7 +276,7 @@ def _refuse_foreign_bridges(place: Place) -> None:
     if not place.is_machine:
         return
     ours = _bridges(place)
-    for name in (INTEGRATION_BRIDGE, PHYSICAL_BRIDGE, TUNNEL_BRIDGE):
+    for name in OWN_BRIDGES:
         if name not in ours and network.device_exists(name):
             raise CloudError(
                 f"This machine already has a network device {name} that is not this "
@@ -275,10 +288,17 @@ def _bridges(place: Place) -> list[str]:
     return vsctl(place, "list-br").split() if database(place).running else []
 
 
+def _bridges_to_clear(place: Place) -> tuple[str, ...]:
+    """What the database names; of one that runs and does not answer, what `wire` makes."""
+    if not database(place).running:
+        return ()
+    return tuple(vsctl_if_there(place, "list-br").split()) or OWN_BRIDGES
+
+
 def stop(place: Place) -> None:
     """End the host's controller, switch and database, and what a killed switch left behind."""
     controller(place).stop()
-    left = [*_bridges(place), *([] if kernel_datapath() else [USERSPACE_DEVICE])]
+    left = [*_bridges_to_clear(place), *([] if kernel_datapath() else [USERSPACE_DEVICE])]
     known = switch(place).record.exists()
     switch(place).stop()
     database(place).stop()

@@ -42,8 +42,7 @@ class GuestRecord:
         place = Place(layout, self.host_index)
         self.daemon(layout).stop()
         # The port goes before the device: the switch keeps hold of a device that dies under it.
-        if ovs.database(place).running:
-            ovs.vsctl(place, "--if-exists", "del-port", self.bridge, self.device)
+        ovs.vsctl_if_there(place, "--if-exists", "del-port", self.bridge, self.device)
         attempt([*place.enter, "ip", "link", "del", self.device])
         if self.netns:
             attempt([*place.enter, "ip", "netns", "del", self.netns])

@@ -42,6 +42,7 @@ from localcloud.layout import Layout
 from localcloud.settings import Settings, load, state_folder
 from tests.cloud.faults.moments import Broker, before_http
 from tests.cloud.stage import Stage
+from tests.cloud.stage.compose import Compose
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.engine import Docker
@@ -297,6 +298,12 @@ def stage(troupe: Troupe) -> Iterator[Stage]:
     stage = troupe.ordinary()
     yield stage
     stage.cleanup()
+
+
+@pytest.fixture
+def compose(stage: Stage, tmp_path: Path) -> Compose:
+    """Docker Compose for a test: `compose("-f", file, "up", "-d")`."""
+    return Compose(stage, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
-from localcloud import engines
 from tests.cloud.stage import IMAGE, Stage, wait_until
+from tests.cloud.stage.compose import Compose
 
 
 @pytest.fixture(scope="module")
@@ -155,17 +154,10 @@ def test_endpoint_tells_its_port_in_neutron(stage: Stage, lan: str) -> None:
     assert stage.neutron_port(container).id in [row["port_id"] for row in rows]
 
 
-@pytest.fixture
-def compose_config(tmp_path: Path) -> dict[str, str]:
-    plugins = tmp_path / "docker" / "cli-plugins"
-    plugins.mkdir(parents=True)
-    (plugins / "docker-compose").symlink_to(engines.compose())
-    return {**os.environ, "DOCKER_CONFIG": str(tmp_path / "docker")}
-
-
-def test_compose_up_and_down(stage: Stage, compose_config: dict[str, str], tmp_path: Path) -> None:
-    cidr, project = stage.cidr(), stage.name("compose")
-    (tmp_path / "compose.yaml").write_text(
+def test_compose_up_and_down(stage: Stage, compose: Compose, tmp_path: Path) -> None:
+    cidr = stage.cidr()
+    file = tmp_path / "compose.yaml"
+    file.write_text(
         f"""
 services:
   web:
@@ -186,21 +178,14 @@ networks:
       config: [{{subnet: {cidr}}}]
 """
     )
+    project = ("-p", stage.name("compose"), "-f", str(file))
+    inside = (*project, "exec", "-T", "client")
 
-    def compose(*arguments: str) -> str:
-        done = stage.docker.attempt(
-            *("compose", "-p", project, "-f", str(tmp_path / "compose.yaml"), *arguments),
-            env=compose_config,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    stage.undo(lambda: compose("down", "-t", "1"))
     with stage.unchanged():
-        compose("up", "-d")
+        compose(*project, "up", "-d")
         wait_until(
-            lambda: "hello" in compose("exec", "-T", "client", "wget", "-qO-", "http://web/"),
+            lambda: "hello" in compose(*inside, "wget", "-qO-", "http://web/"),
             "the client fetches a page from web",
         )
-        assert str(cidr[50]) in compose("exec", "-T", "client", "ip", "addr")
-        compose("down", "-t", "1")
+        assert str(cidr[50]) in compose(*inside, "ip", "addr")
+        compose(*project, "down", "-t", "1")

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from kurier.model import tags
+from kurier.model.ids import EnvironmentId
 from tests.cloud.conftest import OwnStage
 from tests.cloud.stage import IMAGE, Stage, wait_until
+from tests.cloud.test_restart import QUICK
 
 
 def test_groups_of_the_network_are_worn(stage: Stage) -> None:
@@ -90,6 +93,25 @@ def test_exposed_ports_are_open_others_shut_and_all_close_again(stage: Stage) ->
     stage.settled()
 
 
+def test_a_group_that_a_kill_left_behind_goes_and_one_that_is_worn_stays(
+    own_stage: OwnStage,
+) -> None:
+    with own_stage(QUICK) as own:
+        container = own.run_container(own.create_network(), "--expose", "80")
+        own.settled()
+        left = own.make_group()
+        mark = tags.environment_tag(EnvironmentId(own.environment()))
+        left.set_tags(own.neutron.network, [tags.MADE, mark, tags.exposing_tag("ff")])
+
+        wait_until(
+            lambda: own.neutron.network.find_security_group(left.id) is None, "it is swept away", 30
+        )
+
+        for group in own.neutron_port(container).security_group_ids:
+            assert own.neutron.network.get_security_group(group)
+        assert len(own.neutron_port(container).security_group_ids) == 2
+
+
 def test_port_security_off_takes_groups_off(stage: Stage) -> None:
     name = stage.create_network("-o", "kurier.port_security=false")
 
@@ -101,7 +123,9 @@ def test_port_security_off_takes_groups_off(stage: Stage) -> None:
 
 @pytest.fixture
 def qos(stage: Stage) -> Any:
-    policy = stage.neutron.network.create_qos_policy(name=stage.name("qos"))
+    policy = stage.neutron.network.create_qos_policy(
+        name=stage.name("qos"), project_id=stage.project
+    )
     stage.undo(lambda: stage.neutron.network.delete_qos_policy(policy.id))
     return policy
 

@@ -45,7 +45,7 @@ def test_many_tasks(swarm: Swarm) -> None:
     service = swarm.create_service(network, "--endpoint-mode", "dnsrr", replicas=12)
     tasks = swarm.running(service, 12)
     assert {one.stage for one in tasks} == set(swarm.stages)
-    neutron_id = manager.neutron_port(tasks[0].container).network_id
+    neutron_id = tasks[0].stage.neutron_port(tasks[0].container).network_id
     assert_bound(tasks, neutron_id)
     assert_all_meet(tasks, service)
 

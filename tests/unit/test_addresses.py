@@ -20,9 +20,10 @@ from kurier.model.ids import DockerNetworkId, NetworkId, PoolId, PortId, SubnetI
 from kurier.model.neutron import FixedIp, Port, PortFilter, PortSpec
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord, SubnetRecord
 from kurier.model.wiring import Plug
-from kurier.service.context import Context, Environment, ServiceSettings
+from kurier.service.context import Context, ServiceSettings
 from kurier.service.driver import Driver
-from kurier.service.protocols import Cloud, Datapath, Engine
+from kurier.service.environment import Environment
+from kurier.service.protocols import Cloud, Datapath, Engine, SwarmEngine
 from kurier.service.requests import AddressAsk, IPInterface
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -105,6 +106,7 @@ class Host:
             cast(Datapath, SwitchInMemory()),
             self.ledger,
             cast(Engine, None),
+            cast(SwarmEngine, None),
             StandingClock(),
             CountedNames(),
             Environment(self.ledger, "environment"),

@@ -9,10 +9,18 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kurier.model.ids import DockerNetworkId, EndpointId, LeaseId, NetworkId, PortId
+from kurier.model.ids import (
+    DockerNetworkId,
+    EndpointId,
+    LeaseId,
+    NetworkId,
+    PortId,
+    SecurityGroupId,
+)
 from kurier.model.neutron import Port
 from kurier.model.records import LeaseRecord, LeaseState, PortBefore
 from kurier.model.stock import Stage, StockPort
+from kurier.model.tags import KURYR_PORT_EXISTING, LEASED
 from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
 from kurier.model.wiring import Plugged
 
@@ -218,6 +226,43 @@ def test_a_lease_whose_port_is_in_the_making_is_not_judged() -> None:
     snapshot = Snapshot(NOW, (waiting,), None, None, None)
     assert harshest(snapshot).release == ("lease-1",)
     assert harshest(replace(snapshot, under_way=frozenset({waiting.id}))).suspects == ()
+
+
+def forgotten(*tags: str) -> Snapshot:
+    """A container's port of which the ledger knows nothing."""
+    port = replace(port_of(1, "c0ffee"), tags=frozenset(tags))
+    return replace(Case(known=True, at_home=False).snapshot(), leases=(), ports=(port,))
+
+
+def test_a_lease_that_the_ledger_lost_is_rebuilt_at_the_second_look() -> None:
+    snapshot = forgotten(LEASED, "endpoint-1")
+    first = plan(snapshot, {}, GRACE)
+    assert first.rebuild == ()
+    assert plan(snapshot, dict.fromkeys(first.suspects, NOW), GRACE).rebuild == ("port-1",)
+    assert (harshest(snapshot).unplug, harshest(snapshot).delete) == ((), ())
+
+
+def test_only_what_a_container_has_is_rebuilt() -> None:
+    snapshot = forgotten(LEASED, "endpoint-1")
+    waiting = (plug_of(1, 1, link=True, peer=True),)
+    others = (
+        forgotten("endpoint-1"),  # a ready port's role
+        forgotten(LEASED, "endpoint-2"),
+        forgotten(LEASED, "endpoint-1", KURYR_PORT_EXISTING),
+        replace(snapshot, plugged=waiting),
+        replace(snapshot, endpoints=None),
+        replace(snapshot, leases=(lease_of(1, LeaseState.LEASED, 1, adopted=False),)),
+        replace(snapshot, leases=(lease_of(1, LeaseState.LEASED, 2, adopted=False),)),
+    )
+    assert [harshest(one).rebuild for one in others] == [()] * len(others)
+
+
+def test_a_group_that_no_port_wears_goes_after_its_grace() -> None:
+    snapshot = Snapshot(NOW, (), (), frozenset(), (), unworn=frozenset({SecurityGroupId("idle")}))
+    suspect = plan(snapshot, {}, GRACE).suspects[0]
+    assert plan(snapshot, {suspect: NOW}, GRACE).drop_groups == ()
+    assert plan(snapshot, {suspect: NOW - GRACE}, GRACE).drop_groups == ("idle",)
+    assert harshest(replace(snapshot, unworn=None)).drop_groups == ()
 
 
 def ready(number: int, since: datetime = LONG_AGO) -> StockPort:

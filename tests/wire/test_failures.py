@@ -124,7 +124,7 @@ async def test_a_late_call_says_what_it_waited_for(wire: Wire) -> None:
     assert wire.driver.at_once == 0
 
 
-@pytest.mark.parametrize("wire", [{"request_timeout": 0.05}], indirect=True)
+@pytest.mark.parametrize("wire", [{"request_timeout": 0.5}], indirect=True)
 async def test_a_call_that_waits_for_its_twin_says_so(wire: Wire) -> None:
     wire.driver.gate.clear()
     body = json.dumps(ENDPOINT).encode()

@@ -237,6 +237,16 @@ def environment_tag(environment: EnvironmentId) -> str:
     return f"kurier.env:{environment_mark(environment)}"
 
 
+def exposing_tag(ports: str) -> str:
+    """On a security group for exposed ports: which set of ports it opens, by its hash."""
+    return f"kurier.expose:{ports}"
+
+
+def is_exposing(tag: str) -> bool:
+    """Whether a tag is one of :func:`exposing_tag`."""
+    return tag.startswith("kurier.expose:")
+
+
 def host_tag(host: str) -> str:
     """On every port of a host; a name too long for a tag is told by its hash."""
     plain = f"kurier.host:{host}"

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kurier.model.ids import EndpointId, LeaseId, PortId
+from kurier.model import tags
+from kurier.model.ids import EndpointId, LeaseId, PortId, SecurityGroupId
 from kurier.model.neutron import Port
 from kurier.model.records import LeaseRecord, LeaseState
 from kurier.model.stock import Stage, StockPort
@@ -33,6 +34,8 @@ class Snapshot:
     stock: tuple[StockPort, ...] = ()
     begun: datetime | None = None
     """When the pass began to look; what moved since was seen half before and half after."""
+    unworn: frozenset[SecurityGroupId] | None = None
+    """The environment's groups for exposed ports that neither a port nor the ledger knows of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,24 @@ class Plan:
     """Ready ports that the switch does not serve: nobody may take them before it does."""
     replace: tuple[LeaseId, ...] = ()
     """Ports of pools that seem gone from Neutron, or changed there: to be asked for one by one."""
+    drop_groups: tuple[SecurityGroupId, ...] = ()
+    rebuild: tuple[PortId, ...] = ()
+    """Ports that containers have and a lost ledger forgot; see :func:`endpoint_in`."""
     suspects: tuple[Suspect, ...] = ()
     reports: tuple[str, ...] = ()
 
 
 def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta) -> Plan:
     """Decides; `seen` tells since when each suspect was seen unused in every pass."""
-    strays = _strays(snapshot)
-    suspects = (*_leases(snapshot), *_plugs(snapshot), *_ports(snapshot), *strays)
+    strays, forgotten = _strays(snapshot), _forgotten(snapshot)
+    suspects = (
+        *_leases(snapshot),
+        *_plugs(snapshot),
+        *_ports(snapshot),
+        *_groups(snapshot),
+        *strays,
+        *forgotten,
+    )
 
     def convicted(kind: str) -> list[str]:
         return [
@@ -78,6 +91,9 @@ def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta)
         replug=_unserved(snapshot),
         # Nobody uses them, so that a second pass is suspicion enough to ask for the port itself.
         replace=tuple(LeaseId(one.key) for one in strays if one in seen),
+        drop_groups=tuple(SecurityGroupId(key) for key in convicted("group")),
+        # Nothing goes by it, and the first look may have crossed a container's end.
+        rebuild=tuple(PortId(one.key) for one in forgotten if one in seen),
         suspects=suspects,
         reports=_reports(snapshot),
     )
@@ -129,6 +145,45 @@ def _ports(snapshot: Snapshot) -> tuple[Suspect, ...]:
         for port in snapshot.ports
         if port.id not in known and port.device_id not in keys and port.id not in in_switch
     )
+
+
+def _groups(snapshot: Snapshot) -> tuple[Suspect, ...]:
+    return tuple(
+        Suspect("group", group, "it opens ports that no container exposes")
+        for group in sorted(snapshot.unworn or ())
+    )
+
+
+def _forgotten(snapshot: Snapshot) -> tuple[Suspect, ...]:
+    """Ports in use of which the ledger knows nothing; those that were adopted cannot be told from
+    what is left of them.
+    """
+    if snapshot.ports is None or snapshot.plugged is None or snapshot.endpoints is None:
+        return ()
+    leases, stock = snapshot.leases, snapshot.stock
+    known = {lease.port_id for lease in leases} | {port.port_id for port in stock}
+    known_endpoints = {lease.endpoint for lease in leases}
+    held = {
+        plug.port_id for plug in snapshot.plugged if plug.link_present and not plug.peer_present
+    }
+    return tuple(
+        Suspect("lost lease", port.id, "a container has it and the ledger does not know it")
+        for port in snapshot.ports
+        if port.id in held - known
+        and tags.LEASED in port.tags
+        and tags.KURYR_PORT_EXISTING not in port.tags
+        and endpoint_in(port, snapshot.endpoints) not in {None, *known_endpoints}
+    )
+
+
+def endpoint_in(port: Port, endpoints: frozenset[EndpointId]) -> EndpointId | None:
+    """The one of these endpoints that a port's tags tell; the tags do not say which half of its
+    id is which.
+    """
+    for endpoint in endpoints:
+        if port.tags.issuperset(tags.endpoint_tags(endpoint)):
+            return endpoint
+    return None
 
 
 def _resting(snapshot: Snapshot) -> list[StockPort]:

@@ -18,7 +18,8 @@ from kurier.service.outbox import Outbox
 from kurier.service.parking import Parking
 from kurier.service.pools import Pools
 from kurier.service.ports import Ports
-from kurier.service.reconcile import Reconciler
+from kurier.service.rebuilding import Rebuilding
+from kurier.service.reconcile import Hands, Reconciler
 from kurier.service.recovery import Recovery
 from kurier.service.removal import Removal
 from kurier.service.requests import (
@@ -66,7 +67,8 @@ class Driver:
         self.keeper = Keeper(context, self.stock, growth, self._traffic)
         Removal(context, self.outbox, self._ports, recovery, growth)
         parking = Parking(context, self.outbox, self.keeper)
-        Settlement(context, self.outbox, Exposure(context, self.outbox), parking, sandboxes)
+        exposure = Exposure(context, self.outbox)
+        Settlement(context, self.outbox, exposure, parking, sandboxes)
         self.networks = Networks(
             context, self.outbox, self._pools, Assembly(context), recovery, self.keeper
         )
@@ -76,9 +78,15 @@ class Driver:
             context, self._pools, self._addresses, self.networks, self.swarm_nodes
         )
         self._endpoints = Endpoints(context, self.outbox, self.networks, self._ports, sandboxes)
-        self.reconciler = Reconciler(
-            context, self.outbox, self._ports, self.stock, growth, Titles(context, self.outbox)
+        hands = Hands(
+            self._ports,
+            self.stock,
+            growth,
+            exposure,
+            Rebuilding(context, recovery),
+            Titles(context, self.outbox),
         )
+        self.reconciler = Reconciler(context, self.outbox, hands)
 
     def start(self) -> None:
         """At start, before the first answer: schedules what the last stop cut off."""

@@ -12,7 +12,7 @@ import hashlib
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import SecurityGroupId
-from kurier.model.neutron import Rule
+from kurier.model.neutron import PortFilter, Rule
 from kurier.model.records import Job
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind, Outbox
@@ -31,7 +31,7 @@ class Exposure:
         """The group that opens exactly these ports; made where there is none."""
         environment = await self._context.environment.require()
         mark = _mark(rules)
-        wanted = (tags.environment_tag(environment), f"kurier.expose:{mark}")
+        wanted = (tags.environment_tag(environment), tags.exposing_tag(mark))
         async with self._turns.turn("groups"):
             found = await self._context.cloud.security_groups(tags=wanted)
             if found:
@@ -41,12 +41,30 @@ class Exposure:
             )
             return made.id
 
+    async def unworn(self) -> frozenset[SecurityGroupId]:
+        """The environment's groups that the ledger does not name and no port wears, on any host:
+        a kill between making one and noting it leaves one, as does a lost ledger.
+        """
+        environment = tags.environment_tag(await self._context.environment.require())
+        groups = await self._context.cloud.security_groups(tags=(environment,))
+        idle = {one.id for one in groups if any(map(tags.is_exposing, one.tags))} - self._named()
+        if not idle:
+            return frozenset()
+        ports = await self._context.cloud.ports(PortFilter(tags=(environment,)))
+        worn = {group for port in ports for group in port.security_groups}
+        return frozenset(idle - worn - self._named())
+
+    def _named(self) -> set[SecurityGroupId]:
+        """The groups that the ledger names."""
+        ledger = self._context.ledger
+        leased = {lease.exposing_group for lease in ledger.leases()}
+        parked = {port.exposing_group for port in ledger.stock()}
+        return {group for group in leased | parked if group}
+
     async def _drop(self, job: Job) -> None:
         group = SecurityGroupId(job.key)
         async with self._turns.turn("groups"):
-            ledger = self._context.ledger
-            worn = {lease.exposing_group for lease in ledger.leases()}
-            if group in worn | {port.exposing_group for port in ledger.stock()}:
+            if group in self._named():
                 return
             try:
                 await self._context.cloud.delete_security_group(group)

@@ -18,9 +18,11 @@ from kurier.model.records import LeaseState
 from kurier.model.stock import Stage, StageEvent, StockPort
 from kurier.model.upkeep import Plan, Snapshot, Suspect, astray, plan
 from kurier.service.context import Context
+from kurier.service.exposure import Exposure
 from kurier.service.growth import Growth
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
+from kurier.service.rebuilding import Rebuilding
 from kurier.service.stock import Stock
 from kurier.service.titles import Titles
 
@@ -42,25 +44,26 @@ class PassReport:
     """Whose answer did not come; nothing was concluded there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """The use cases through which a pass looks and acts."""
+
+    ports: Ports
+    stock: Stock
+    growth: Growth
+    exposure: Exposure
+    rebuilding: Rebuilding
+    titles: Titles
+
+
 class Reconciler:
     """Passes at an interval, or when asked."""
 
-    def __init__(
-        self,
-        context: Context,
-        outbox: Outbox,
-        ports: Ports,
-        stock: Stock,
-        growth: Growth,
-        titles: Titles,
-    ) -> None:
+    def __init__(self, context: Context, outbox: Outbox, hands: Hands) -> None:
         self._context = context
         self._ledger = context.ledger
         self._outbox = outbox
-        self._ports = ports
-        self._stock = stock
-        self._growth = growth
-        self._titles = titles
+        self._hands = hands
         self._seen: dict[Suspect, datetime] = {}
         self._one = asyncio.Lock()
         self.last: PassReport | None = None
@@ -83,7 +86,8 @@ class Reconciler:
             self._remember(snapshot, decided)
             self._carry_out(decided)
             await self._replace(decided.replace)
-            await self._titles.learn()
+            await self._hands.rebuilding.rebuild(decided.rebuild, snapshot)
+            await self._hands.titles.learn()
             self.last = _report(snapshot, decided, unknown)
             return self.last
 
@@ -94,6 +98,7 @@ class Reconciler:
         plugged = await _asked("switch", self._context.datapath.plugged())
         endpoints = await _asked("engine", self._context.engine.endpoints())
         ports = await _asked("Neutron", self._own_ports())
+        unworn = await _asked("Neutron", self._hands.exposure.unworn())
         answers = {"switch": plugged, "engine": endpoints, "Neutron": ports}
         unknown = tuple(name for name, answer in answers.items() if answer is None)
         snapshot = Snapshot(
@@ -105,11 +110,12 @@ class Reconciler:
             at_work | self._at_work(),
             tuple(self._ledger.stock()),
             begun,
+            unworn,
         )
         return snapshot, unknown
 
     def _at_work(self) -> frozenset[LeaseId]:
-        return frozenset(self._ports.under_way | self._growth.under_way)
+        return frozenset(self._hands.ports.under_way | self._hands.growth.under_way)
 
     async def _own_ports(self) -> list[Port]:
         """This host's, of every environment that it was in."""
@@ -129,12 +135,14 @@ class Reconciler:
         for lease_id in decided.release:
             lease = self._ledger.lease(lease_id)
             if lease is not None and lease.state is not LeaseState.RELEASING:
-                self._ports.release(lease)
+                self._hands.ports.release(lease)
         self._plug_anew(decided.replug)
         for device in decided.unplug:
             self._outbox.add(JobKind.DROP_PLUG, device)
         for port_id in decided.delete:
             self._outbox.add(JobKind.DROP_PORT, port_id)
+        for group in decided.drop_groups:
+            self._outbox.add(JobKind.DROP_GROUP, group)
         for lease in self._ledger.leases():
             forgotten = self._ledger.job(JobKind.DROP_LEASE, lease.id) is None
             if lease.state is LeaseState.RELEASING and forgotten:
@@ -144,7 +152,7 @@ class Reconciler:
         for lease_id in waiting:
             port = self._ledger.stock_port(lease_id)
             if port is not None and port.stage is Stage.READY:
-                self._stock.put(port, StageEvent.UNPLUGGED, "the switch did not serve it")
+                self._hands.stock.put(port, StageEvent.UNPLUGGED, "the switch did not serve it")
 
     async def _replace(self, strays: Iterable[LeaseId]) -> None:
         for lease_id in strays:
@@ -153,7 +161,7 @@ class Reconciler:
                 continue
             reason = await self._proven(port)
             if reason and self._ledger.stock_port(lease_id) == port:
-                self._stock.drop(port, reason)
+                self._hands.stock.drop(port, reason)
 
     async def _proven(self, port: StockPort) -> str:
         """What is wrong with a port of a pool by Neutron's word on the port itself: two lists in a
@@ -165,8 +173,14 @@ class Reconciler:
             found = await self._context.cloud.port(port.port_id)
         except KurierError as error:
             return "it was deleted in Neutron" if error.code is Code.NOT_FOUND else ""
-        untagged = not set(await self._context.port_tags()) <= found.tags
-        return "it lost its tags in Neutron" if untagged else astray(port, found)
+        if not await self._is_marked(found):
+            return "it lost its tags in Neutron"
+        return astray(port, found)
+
+    async def _is_marked(self, port: Port) -> bool:
+        """Whether a port has this host's tag, and that of an environment it was ever in."""
+        known = {tags.environment_tag(one) for one in await self._context.environment.all()}
+        return tags.host_tag(await self._context.host()) in port.tags and bool(known & port.tags)
 
 
 async def _asked(whom: str, answer: Awaitable[_Answer]) -> _Answer | None:

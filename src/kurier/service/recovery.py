@@ -9,6 +9,7 @@ from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import (
     DockerNetworkId,
+    NetworkId,
     PoolId,
     QosPolicyId,
     SecurityGroupId,
@@ -77,6 +78,14 @@ class Recovery:
             "network and create it again.",
         )
 
+    async def on(self, neutron_id: NetworkId) -> list[NetworkRecord]:
+        """This host's networks on a Neutron network; the ledger learns those it lacks."""
+        network = await self._cloud.network(neutron_id)
+        return [
+            self._ledger.network(one) or await self.network(one)
+            for one in await self._mapped_here(network)
+        ]
+
     async def _marks(self, network: Network, mapping: tags.Mapping, host: str) -> frozenset[str]:
         """Every tag that a mapping may have put on its network, beside its attributes."""
         if is_definition(mapping.network):
@@ -116,7 +125,11 @@ class Recovery:
     async def _mapped_here(self, network: Network) -> list[DockerNetworkId]:
         """The engine networks on a Neutron network, of the environments this host was in."""
         marks = await self._context.environment.marks()
-        own = [one.network for one in tags.mappings(network.tags) if one.environment in marks]
+        own = [
+            one.network
+            for one in tags.mappings(network.tags)
+            if one.environment in marks and not is_definition(one.network)
+        ]
         return own or _kuryr_ids(network.tags)
 
     def _pool_record(self, subnet: SubnetRecord, record: NetworkRecord) -> PoolRecord:

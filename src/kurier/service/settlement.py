@@ -61,13 +61,23 @@ class Settlement:
         try:
             facts = await self._tell(lease)
         except KurierError as error:
-            if error.code is not Code.NOT_FOUND:
+            # A group that was swept away while it was put on is made anew by the next try.
+            if error.code is not Code.NOT_FOUND or await self._stands(lease.port_id):
                 raise
             LOG.warning("port %s of lease %s is gone from Neutron", lease.port_id, lease.id)
             return
         tries = int(job.payload.get("tries", "0")) + 1
         if facts is None and tries < _TRIES:
             self._outbox.add(JobKind.SETTLE, lease.id, delay=2.0**tries / 2, tries=str(tries))
+
+    async def _stands(self, port_id: PortId) -> bool:
+        try:
+            await self._cloud.port(port_id)
+        except KurierError as error:
+            if error.code is Code.NOT_FOUND:
+                return False
+            raise
+        return True
 
     async def _tell(self, lease: LeaseRecord) -> ContainerFacts | None:
         if lease.port_id is None or lease.endpoint is None:

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network's MTU in its containers and on the way, and what many rounds leave behind.
+
+KURIER_TEST_ROUNDS says how many rounds (default 60).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cloud.stage import Stage, wait_until
+
+ROUNDS = int(os.environ.get("KURIER_TEST_ROUNDS", "60"))
+WARMING = 10
+"""Rounds after which the daemon has opened what it keeps open: connections, threads, the log."""
+DF_PING = Path(__file__).parent / "stage" / "df_ping.py"
+
+
+def df_ping(stage: Stage, container: str, address: str, size: int) -> str:
+    """What became of a packet of this size that must not be cut; see `stage/df_ping.py`."""
+    inside = ("nsenter", "-t", stage.process_of(container), "-n")
+    told = stage.machine.run([*inside, sys.executable, str(DF_PING), address, str(size)])
+    return told.stdout.strip()
+
+
+@pytest.mark.parametrize("mtu", [1442, 1300])
+def test_a_full_size_packet_passes_uncut_and_a_larger_one_is_refused(
+    stage: Stage, mtu: int
+) -> None:
+    cidr = stage.cidr()
+    theirs = stage.make_network(cidr, mtu=mtu)
+    network = stage.create_network("-o", f"neutron.net.uuid={theirs.id}", subnet=cidr)
+    one, two = stage.run_container(network), stage.run_container(network)
+
+    assert stage.exec(one, "cat", "/sys/class/net/eth0/mtu") == str(mtu)
+    assert df_ping(stage, one, stage.ip_of(two), mtu) == "answered"
+    assert df_ping(stage, one, stage.ip_of(two), mtu + 1) == "refused"
+
+
+@pytest.fixture
+def routed(stage: Stage) -> tuple[str, str, int]:
+    """A container on a network of the usual MTU, one on the smaller network outside of its
+    router, and the smaller MTU.
+    """
+    inner, outer, smaller = stage.cidr(), stage.cidr(), 1300
+    near = stage.make_network(inner)
+    far = stage.make_network(outer, mtu=smaller, is_router_external=True)
+    make_router(stage, near, far)
+    # The outer one sees the router's address, which is in nobody's security group.
+    open_to_all = ("-o", "kurier.port_security=false")
+    first, second = (
+        stage.create_network("-o", f"neutron.net.uuid={net.id}", *open_to_all, subnet=cidr)
+        for net, cidr in ((near, inner), (far, outer))
+    )
+    return stage.run_container(first), stage.run_container(second), smaller
+
+
+def make_router(stage: Stage, network: Any, outside: Any) -> None:
+    """A router on the gateway of a network's subnet, with its own gateway on another."""
+    routers = stage.neutron.network
+    (subnet,) = stage.neutron_subnets(network.id)
+    router = routers.create_router(
+        name=stage.name("router"), external_gateway_info={"network_id": outside.id}
+    )
+    stage.undo(partial(routers.delete_router, router.id))
+    routers.add_interface_to_router(router, subnet.id)
+    stage.undo(partial(routers.remove_interface_from_router, router, subnet.id))
+
+
+def test_a_router_tells_of_a_smaller_network_outside(
+    stage: Stage, routed: tuple[str, str, int]
+) -> None:
+    near, far, smaller = routed
+    address = stage.ip_of(far)
+    wait_until(lambda: df_ping(stage, near, address, 1000) == "answered", "the router routes", 30)
+    assert df_ping(stage, near, address, smaller) == "answered"
+    assert df_ping(stage, near, address, smaller + 1) == f"told {smaller}"
+
+
+@pytest.mark.timeout(240 + 8 * ROUNDS)
+def test_many_rounds_leave_nothing(stage: Stage, lan: str) -> None:
+    """A running container joins and leaves a network again and again."""
+    container = stage.run_container("none")
+    stage.docker("network", "disconnect", "none", container)
+    with stage.unchanged():
+        rounds(stage, lan, container, WARMING)
+        before = held(stage)
+        rounds(stage, lan, container, ROUNDS)
+        wait_until(lambda: at_most(held(stage), before), f"no more than {before}", 60)
+    print(f"{ROUNDS} rounds; before and after: {before}, {held(stage)}")
+
+
+def rounds(stage: Stage, network: str, container: str, number: int) -> None:
+    for _ in range(number):
+        stage.docker("network", "connect", network, container)
+        stage.docker("network", "disconnect", network, container)
+    stage.settled(120)
+
+
+def held(stage: Stage) -> dict[str, int]:
+    """How much the daemon and the switch hold."""
+    process = Path("/proc") / str(stage.daemon.pid)
+    listed = stage.machine.run(["ip", "-o", "link", "show", "type", "veth"]).stdout
+    rows = {
+        table: len(stage.machine.vsctl("--columns=_uuid", "--bare", "list", table).split())
+        for table in ("Port", "Interface")
+    }
+    return {
+        "threads": len(list((process / "task").iterdir())),
+        "descriptors": len(list((process / "fd").iterdir())),
+        "veth": len(listed.splitlines()),
+        **rows,
+    }
+
+
+def at_most(now: dict[str, int], before: dict[str, int]) -> bool:
+    return all(now[what] <= number for what, number in before.items())
