@@ -67,7 +67,7 @@ def test_made_once_and_gone_with_the_last(racers: list[Racer], neutron: Connecti
     """Three hosts meet a network's first task at once, and its last one."""
     for number in range(RACES):
         network, cidr = swarm_id(), f"10.98.{number % 250}.0/24"
-        said = at_once([partial(one.create, network, cidr) for one in racers])
+        said = at_once([partial(insists, one, network, cidr) for one in racers])
         assert said == ["", "", ""], f"race {number}"
         behind = {one.known()[network] for one in racers}
         assert len(behind) == 1, f"race {number}: {behind}"
@@ -89,7 +89,7 @@ def test_hosts_come_and_go_at_the_same_moment(racers: list[Racer], neutron: Conn
         moves = [
             partial(racers[one].remove, network)
             if one in here
-            else partial(racers[one].create, network, cidr)
+            else partial(insists, racers[one], network, cidr)
             for one in turning
         ]
         assert not any(at_once(moves)), f"turn {number}"
