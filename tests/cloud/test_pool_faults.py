@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localcloud.api import ADMIN_CLOUD, Cloud
+from localcloud.api import Cloud
 from tests.cloud.conftest import Troupe
 from tests.cloud.faults.engines import host_of
 from tests.cloud.faults.moments import Broker, Moment, before_http
@@ -31,7 +31,8 @@ def watched(troupe: Troupe, cloud: Cloud, tmp_path: Path) -> Iterator[tuple[Stag
     """A stage whose daemon speaks to Neutron through a go-between."""
     with before_http(_NEUTRON[0], *_NEUTRON) as (broker, url):
         document = yaml.safe_load(cloud.clouds_file.read_text())
-        document["clouds"][ADMIN_CLOUD]["network_endpoint_override"] = url
+        for entry in document["clouds"].values():
+            entry["network_endpoint_override"] = url
         file = tmp_path / "clouds.yaml"
         file.write_text(yaml.safe_dump(document))
         with troupe.own(POOL, start=False) as stage:
