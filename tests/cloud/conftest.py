@@ -11,8 +11,8 @@ KURIER_TEST_SHARED   `1` where others use the same Neutron at the same time: wha
                      behind is then looked for only among things that are surely this session's
 KURIER_TEST_CLOUD    whose credentials the daemons have: an entry of the local cloud's
                      `clouds.yaml` (default the administrator's). With `kurier-local-member` all
-                     tests run as a tenant whom the policy lets bind ports; those that need more by
-                     their nature are deselected, with the reason printed
+                     tests run as a tenant whom the policy lets bind ports; those that need more, or
+                     Neutron's ordinary policy, are deselected, with the reason printed
 OS_CLOUD             where it names another cloud than the local one and no local cloud was made,
                      that cloud is used with this machine's own Docker and Open vSwitch
                      (KURIER_TEST_OVSDB, default `unix:/run/openvswitch/db.sock`). Tests that stop
@@ -46,7 +46,7 @@ from tests.cloud.stage.compose import Compose
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.engine import Docker
-from tests.cloud.stage.leftovers import sweep, sweep_cloud
+from tests.cloud.stage.leftovers import sweep, sweep_cloud, sweep_groups
 from tests.cloud.stage.machine import Machine, OwnMachine
 from tests.cloud.stage.snapshot import SHARED
 from tests.cloud.stage.swarm import Swarm, swarm_of, sweep_swarm
@@ -82,7 +82,9 @@ def _own_cloud() -> str | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "local_cloud: stops or changes parts of the local cloud")
-    config.addinivalue_line("markers", "administrator: needs an administrator by its nature")
+    config.addinivalue_line(
+        "markers", "administrator: needs an administrator's rights, or Neutron's own policy"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -108,7 +110,9 @@ _FOR_ADMINS = pytest.StashKey[list[str]]()
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     for nodeid in config.stash.get(_FOR_ADMINS, []):
-        terminalreporter.write_line(f"DESELECTED {nodeid}: it needs an administrator")
+        terminalreporter.write_line(
+            f"DESELECTED {nodeid}: it needs an administrator or Neutron's own policy"
+        )
     for nodeid in config.stash.get(_DESELECTED, []):
         terminalreporter.write_line(
             f"DESELECTED {nodeid}: it stops or changes parts of the local cloud, and OS_CLOUD "
@@ -274,6 +278,7 @@ def _troupe(machine: Machine, neutron: Connection, prefix: str) -> Troupe:
     sweep(machine, neutron, f"kt-{HOST}")
     if _own_cloud() is None and not SHARED:
         sweep_cloud(machine, neutron)
+    sweep_groups(neutron, f"kt-{HOST}")
     owner = ""
     if _own_cloud() is None and _CLOUD != ADMIN_CLOUD:
         with connect(Cloud.load(), _CLOUD) as tenant:
@@ -341,7 +346,8 @@ def brokered(
     """A daemon with the module's `POOL` that speaks to Neutron through a go-between."""
     with before_http(_NEUTRON[0], *_NEUTRON) as (broker, url):
         document = yaml.safe_load(cloud.clouds_file.read_text())
-        document["clouds"][ADMIN_CLOUD]["network_endpoint_override"] = url
+        for entry in document["clouds"].values():
+            entry["network_endpoint_override"] = url
         file = tmp_path / "clouds.yaml"
         file.write_text(yaml.safe_dump(document))
         with troupe.own(request.module.POOL, start=False) as stage:

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from localcloud.api import ADMIN_CLOUD, Cloud
+from localcloud.api import Cloud
 from tests.cloud.conftest import Troupe
+from tests.cloud.faults.clouds import spoil
 from tests.cloud.faults.engines import host_of
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.test_restart import QUICK
@@ -28,7 +29,10 @@ def running(stage: Stage, names: list[str]) -> bool:
     return set(names) <= set(stage.docker("ps", "--format", "{{.Names}}").split())
 
 
-def test_an_engine_started_without_kurier_runs_all_when_kurier_comes(stage: Stage) -> None:
+@pytest.mark.parametrize("late", [0.0, 8.0])
+def test_an_engine_started_without_kurier_runs_all_when_kurier_comes(
+    stage: Stage, late: float
+) -> None:
     """Kurier is away, ten containers shall always run, the engine restarts; Kurier comes while
     the engine still looks for it, and all ten run again.
     """
@@ -37,8 +41,12 @@ def test_an_engine_started_without_kurier_runs_all_when_kurier_comes(stage: Stag
     host_of(stage).stop_dockerd()
     stage.settled()
     stage.daemon.stop()
+    began = time.monotonic()
     host_of(stage).dockerd.daemon.start()
+    time.sleep(late)
     stage.daemon.start()
+    wait_until(lambda: stage.docker.attempt("ps").returncode == 0, "the engine answers", 60)
+    print(f"the engine's API answers after {time.monotonic() - began:.1f} s")
     wait_until(lambda: running(stage, names), "all ten run again", 90)
     assert stage.pings(names[0], stage.ip_of(names[9]))
 
@@ -51,11 +59,7 @@ def test_kurier_starts_before_the_cloud(stage: Stage, cloud: Cloud, tmp_path: Pa
     first, second = stage.run_container(network), stage.run_container(network)
     stage.settled()
     stage.daemon.stop()
-    document = yaml.safe_load(cloud.clouds_file.read_text())
-    document["clouds"][ADMIN_CLOUD]["auth"]["auth_url"] = "http://127.0.0.1:9/v3"
-    file = tmp_path / "clouds.yaml"
-    file.write_text(yaml.safe_dump(document))
-    stage.daemon.environ["OS_CLIENT_CONFIG_FILE"] = str(file)
+    spoil(stage, cloud, tmp_path, lambda one: one["auth"].update(auth_url="http://127.0.0.1:9/v3"))
     stage.daemon.start()
     assert stage.daemon.call("Plugin.Activate", {})[0] == 200
     assert stage.pings(first, stage.ip_of(second))

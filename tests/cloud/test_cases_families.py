@@ -88,6 +88,21 @@ def test_no_gateway_bridge_beside_a_kurier_network(stage: Stage) -> None:
     assert f"via {gateway} dev eth0" in default_route(stage, container)
 
 
+def test_a_way_out_through_the_host_where_it_is_wanted(stage: Stage) -> None:
+    """Docker adds its own bridge to a container that has no gateway, if the network lets it."""
+    stage.undo(lambda: stage.machine.run(["ip", "link", "del", "docker_gwbridge"], check=False))
+    stage.undo(lambda: stage.docker("network", "rm", "docker_gwbridge", check=False))
+    cidr = stage.cidr()
+    theirs = stage.make_network()
+    stage.make_subnet(theirs.id, cidr, gateway_ip=None)
+    options = ("-o", f"neutron.net.uuid={theirs.id}", "-o", "kurier.gateway_service=true")
+    container = stage.run_container(stage.create_network(*options, subnet=cidr))
+
+    assert links(stage, container) == {"eth0", "eth1"}
+    gateway = stage.docker.inspect("network", "docker_gwbridge")["IPAM"]["Config"][0]["Gateway"]
+    assert f"via {gateway} dev eth1" in default_route(stage, container)
+
+
 @pytest.mark.parametrize("order", ["bridge first", "kurier first"])
 def test_beside_a_bridge_network_one_default_route_works(stage: Stage, order: str) -> None:
     ours, theirs = stage.create_network(), bridge(stage)

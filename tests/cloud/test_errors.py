@@ -3,17 +3,24 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-import yaml
 
-from localcloud.api import ADMIN_CLOUD, MEMBER_CLOUD, Cloud
+from localcloud.api import MEMBER_CLOUD, Cloud
 from tests.cloud.conftest import OwnStage
+from tests.cloud.faults.clouds import spoil
 from tests.cloud.stage import Stage
 
 _NOBODY = "11111111-2222-3333-4444-555555555555"
+
+
+def is_one_sentence(said: str) -> bool:
+    """Whether the client shows one line, its own hint at its help apart."""
+    told = re.sub(r"\s+(See|Run) 'docker run --help'.*", "", said)
+    return "\n" not in told and told.endswith((".", "?"))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +42,7 @@ def test_wrong_option(stage: Stage, option: str, sentence: str) -> None:
         said = stage.fail_network("--subnet", str(stage.cidr()), "-o", option)
 
     assert sentence in said
-    assert "\n" not in said
+    assert is_one_sentence(said)
 
 
 def test_name_of_two_networks_lists_both(stage: Stage) -> None:
@@ -48,6 +55,23 @@ def test_name_of_two_networks_lists_both(stage: Stage) -> None:
     assert one.id in said
     assert two.id in said
     assert "neutron.net.uuid=" in said
+
+
+def test_names_of_two_subnets_pools_or_groups_list_both(stage: Stage) -> None:
+    name, theirs = stage.name("twice"), stage.make_network()
+    twice = {
+        "neutron.subnet.name": [
+            stage.make_subnet(theirs.id, stage.cidr(), name=name).id for _ in range(2)
+        ],
+        "neutron.pool.name": [stage.make_subnet_pool(stage.cidr(), name=name).id for _ in range(2)],
+        "kurier.security_groups": [stage.make_group(name=name).id for _ in range(2)],
+    }
+    for option, both in twice.items():
+        with stage.unchanged():
+            said = stage.fail_network("--subnet", str(stage.cidr()), "-o", f"{option}={name}")
+
+        assert all(one in said for one in both)
+        assert is_one_sentence(said)
 
 
 def test_subnet_of_another_network(stage: Stage) -> None:
@@ -82,6 +106,7 @@ def test_addresses_that_cannot_be_had(stage: Stage) -> None:
     assert f"{cidr[21]} is already in use by Neutron port {foreign.id}" in by_machine
     assert f"{cidr[1]} is the gateway" in gateway
     assert "10.9.9.9" in outside
+    assert all(map(is_one_sentence, (by_container, by_machine, gateway)))
     stage.neutron.network.delete_port(foreign.id)
 
 
@@ -99,24 +124,22 @@ def test_subnet_that_is_full(stage: Stage) -> None:
         said = stage.fail_container(name)
 
     assert "no free address" in said or "no address left" in said or "full" in said
+    assert is_one_sentence(said)
     for port in ports:
         stage.neutron.network.delete_port(port.id)
 
 
 @pytest.mark.local_cloud
 def test_wrong_credentials(own_stage: OwnStage, cloud: Cloud, tmp_path: Path) -> None:
-    clouds = yaml.safe_load(cloud.clouds_file.read_text())
-    clouds["clouds"][ADMIN_CLOUD]["auth"]["password"] = "wrong"
-    wrong = tmp_path / "clouds.yaml"
-    wrong.write_text(yaml.safe_dump(clouds))
     with own_stage(start=False) as stage:
-        stage.daemon.environ["OS_CLIENT_CONFIG_FILE"] = str(wrong)
+        spoil(stage, cloud, tmp_path, lambda one: one["auth"].update(password="wrong"))
         stage.daemon.start()
         with stage.unchanged():
             said = stage.fail_network("--subnet", str(stage.cidr()))
 
     assert "wrong" not in said.replace("wrong password", "")
     assert "Keystone" in said or "credentials" in said
+    assert is_one_sentence(said)
 
 
 @pytest.mark.local_cloud
@@ -129,6 +152,7 @@ def test_network_quota(own_stage: OwnStage, stage: Stage, cloud: Cloud) -> None:
         said = member.fail_network("--subnet", str(member.cidr()))
 
     assert "quota" in said.lower()
+    assert is_one_sentence(said)
 
 
 @pytest.mark.local_cloud
@@ -142,5 +166,5 @@ def test_neutron_down(stage: Stage, cloud: Cloud) -> None:
         service.start()
 
     assert "Neutron" in said
-    assert "\n" not in said
+    assert is_one_sentence(said)
     stage.nothing_left(before, 60)

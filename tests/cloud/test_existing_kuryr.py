@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from typing import Any
 
@@ -58,7 +59,7 @@ def _as_kuryr_left_it(stage: Stage, network: Any, name: str, *, existing: bool) 
 
 def test_pool_that_the_engine_knows_by_its_subnet_pool(own_stage: OwnStage) -> None:
     """An engine that kuryr-libnetwork served asks by the UUID of a Neutron subnet pool."""
-    network_id, endpoint = "ab" * 32, "cd" * 32
+    network_id, endpoint = secrets.token_hex(32), secrets.token_hex(32)
     with own_stage() as stage, stage.unchanged():
         pool_id = _left_by_kuryr(stage, network_id)
 
@@ -83,12 +84,17 @@ def test_pool_that_the_engine_knows_by_its_subnet_pool(own_stage: OwnStage) -> N
 
 def _left_by_kuryr(stage: Stage, network_id: str) -> str:
     """A network, subnet and subnet pool as kuryr-libnetwork makes them; the pool's id."""
-    cidr = stage.cidr()
+    cidr, project = stage.cidr(), stage.project
     neutron = stage.neutron.network
     pool = neutron.create_subnet_pool(
-        name=f"kuryrPool-{cidr}", prefixes=[str(cidr)], default_prefix_length=24
+        name=f"kuryrPool-{cidr}",
+        prefixes=[str(cidr)],
+        default_prefix_length=24,
+        project_id=project,
     )
-    network = neutron.create_network(name=f"kuryr-net-{network_id[:8]}")
+    network = neutron.create_network(name=f"kuryr-net-{network_id[:8]}", project_id=project)
+    stage.undo(lambda: neutron.delete_subnet_pool(pool.id))
+    stage.undo(lambda: stage.delete_neutron_network(network.id))
     lower, upper = network_id[:32], network_id[32:]
     neutron.set_tags(network, [f"kuryr.net.uuid.lh:{lower}", f"kuryr.net.uuid.uh:{upper}"])
     subnet = neutron.create_subnet(
@@ -97,6 +103,7 @@ def _left_by_kuryr(stage: Stage, network_id: str) -> str:
         cidr=str(cidr),
         ip_version=4,
         subnet_pool_id=pool.id,
+        project_id=project,
     )
     neutron.set_tags(subnet, [pool.id])
     return str(pool.id)

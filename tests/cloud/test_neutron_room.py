@@ -575,6 +575,7 @@ async def test_a_qos_policy_is_found_and_worn(
 # ── who may, and who answers ─────────────────────────────────────────────────
 
 
+@pytest.mark.administrator
 async def test_a_tenant_lives_on_its_own(member: NeutronCloud) -> None:
     async with a_network(member) as network:
         subnet = await member.create_subnet(SubnetSpec(network.id, "s", 4, cidr=CIDR))
@@ -585,6 +586,7 @@ async def test_a_tenant_lives_on_its_own(member: NeutronCloud) -> None:
             await member.port(port.id)
 
 
+@pytest.mark.administrator
 async def test_a_tenant_may_not_choose_the_host(member: NeutronCloud) -> None:
     async with a_network(member) as network:
         subnet = await member.create_subnet(SubnetSpec(network.id, "s", 4, cidr=CIDR))

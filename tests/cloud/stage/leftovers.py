@@ -16,7 +16,7 @@ from tests.cloud.stage.stage import LABEL
 
 
 def sweep(machine: Machine, neutron: Connection, prefix: str) -> None:
-    """Takes away what sessions on this host named: containers, networks, security groups."""
+    """Takes away what sessions on this host named: containers, networks."""
     docker = Docker(machine)
     dead = docker("ps", "-aq", "--filter", f"label={LABEL}").split()
     if dead:
@@ -31,6 +31,11 @@ def sweep(machine: Machine, neutron: Connection, prefix: str) -> None:
                 if not port.device_owner.startswith("network:"):
                     neutron.network.delete_port(port.id)
             neutron.network.delete_network(network.id)
+
+
+def sweep_groups(neutron: Connection, prefix: str) -> None:
+    """Takes away the security groups that sessions on this host named, once no port wears them."""
+    ours = re.compile(rf"{prefix}-[0-9a-f]{{4}}-")
     for group in neutron.network.security_groups():
         if ours.match(group.name):
             neutron.network.delete_security_group(group.id)

@@ -176,6 +176,11 @@ class Stage:
         return "hello" in self.docker.attempt("exec", container, *wget).stdout
 
     # ── Neutron ─────────────────────────────────────────────────────────────
+    @property
+    def project(self) -> str:
+        """The project in which the daemon makes its things."""
+        return self._owner.get("project_id") or str(self.neutron.current_project_id)
+
     def neutron_networks(self, docker_network: str) -> list[Any]:
         """The Neutron networks that carry a Docker network's id, as kuryr's users find them."""
         identity = self.docker.inspect("network", docker_network)["Id"]
@@ -227,9 +232,10 @@ class Stage:
         values = {"name": self.name("port"), **self._owner, **values}
         return self.neutron.network.create_port(network_id=network_id, **values)
 
-    def make_group(self, *rules: dict[str, Any]) -> Any:
+    def make_group(self, *rules: dict[str, Any], name: str = "") -> Any:
         """A security group with these ingress rules more than Neutron's own."""
-        group = self.neutron.network.create_security_group(name=self.name("group"), **self._owner)
+        values = {"name": name or self.name("group"), **self._owner}
+        group = self.neutron.network.create_security_group(**values)
         self.undo(lambda: self.neutron.network.delete_security_group(group.id))
         for rule in rules:
             self.neutron.network.create_security_group_rule(
