@@ -55,11 +55,14 @@ class Gathering:
         asked = _Asked(spec, loop.create_future())
         self._waiting.append(asked)
         if self._timer is None:
-            self._timer = loop.call_later(self._window, self._send_what_waits)
+            self._timer = loop.call_later(self._window, self._gathered)
         return await asked.answer
 
-    def _send_what_waits(self) -> None:
+    def _gathered(self) -> None:
         self._timer = None
+        self._send_what_waits()
+
+    def _send_what_waits(self) -> None:
         while together := self._next():
             task = asyncio.create_task(self._send(together))
             self._tasks.add(task)
@@ -82,7 +85,8 @@ class Gathering:
                 await self._at_once(together)
         finally:
             self._busy -= {one.spec.network_id for one in together}
-            self._send_what_waits()
+            if self._timer is None:  # else others are being gathered yet, to go with these
+                self._send_what_waits()
 
     async def _at_once(self, together: Sequence[_Asked]) -> None:
         """One request for all; where Neutron refuses it, one for each, so that a bad one does not
