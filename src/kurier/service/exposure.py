@@ -8,15 +8,18 @@ wears it: groups are few, and a project's quota of them is small.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import SecurityGroupId
-from kurier.model.neutron import Rule
+from kurier.model.neutron import Port, Rule
 from kurier.model.records import Job
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.turns import Turns
+
+_EXPOSING = "kurier.expose:"
 
 
 class Exposure:
@@ -31,7 +34,7 @@ class Exposure:
         """The group that opens exactly these ports; made where there is none."""
         environment = await self._context.environment.require()
         mark = _mark(rules)
-        wanted = (tags.environment_tag(environment), f"kurier.expose:{mark}")
+        wanted = (tags.environment_tag(environment), f"{_EXPOSING}{mark}")
         async with self._turns.turn("groups"):
             found = await self._context.cloud.security_groups(tags=wanted)
             if found:
@@ -41,8 +44,25 @@ class Exposure:
             )
             return made.id
 
+    async def worn_by(self, ports: Iterable[Port]) -> tuple[SecurityGroupId, ...]:
+        """The groups of Kurier's own among those that ports wear."""
+        worn = {group for port in ports for group in port.security_groups}
+        if not worn:
+            return ()
+        made = await self._context.cloud.security_groups(tags=(tags.MADE,))
+        return tuple(
+            sorted(
+                group.id
+                for group in made
+                if group.id in worn and any(tag.startswith(_EXPOSING) for tag in group.tags)
+            )
+        )
+
     async def _drop(self, job: Job) -> None:
-        group = SecurityGroupId(job.key)
+        await self.drop(SecurityGroupId(job.key))
+
+    async def drop(self, group: SecurityGroupId) -> None:
+        """Deletes a group that nobody wears any more."""
         async with self._turns.turn("groups"):
             ledger = self._context.ledger
             worn = {lease.exposing_group for lease in ledger.leases()}
