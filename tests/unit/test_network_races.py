@@ -22,12 +22,13 @@ from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId, EnvironmentId, NetworkId
 from kurier.model.naming import network_name
 from kurier.model.options import NetworkOptions, NetworkReference, PoolReference, SubnetReference
-from kurier.model.records import NetworkRecord, NetworkState, PoolRecord
+from kurier.model.records import Job, LeaseRecord, NetworkRecord, NetworkState, PoolRecord
+from kurier.model.stock import StockPort
 from kurier.service.assembly import Assembly, Part
 from kurier.service.context import Context, ServiceSettings
 from kurier.service.environment import Environment
 from kurier.service.growth import Growth
-from kurier.service.outbox import Outbox
+from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
 from kurier.service.protocols import Cloud, Datapath, Engine, Ledger, SwarmEngine
 from kurier.service.recovery import Recovery
@@ -43,14 +44,29 @@ seeds = st.integers(0, 2**32)
 
 
 class Records:
-    """As much of a ledger as the making of networks needs."""
+    """As much of a ledger as one network without containers needs."""
 
     def __init__(self) -> None:
         self.record: NetworkRecord | None = None
         self._meta: dict[str, str] = {}
 
+    def network(self, network_id: DockerNetworkId) -> NetworkRecord | None:
+        return self.record
+
     def put_network(self, record: NetworkRecord) -> None:
         self.record = record
+
+    def drop_network(self, network_id: DockerNetworkId) -> None:
+        self.record = None
+
+    def pools(self) -> list[PoolRecord]:
+        return []
+
+    def leases(self, network_id: DockerNetworkId) -> list[LeaseRecord]:
+        return []
+
+    def stock(self) -> list[StockPort]:
+        return []
 
     def meta(self, key: str) -> str | None:
         return self._meta.get(key)
@@ -68,10 +84,8 @@ class Host:
 
     def __init__(self, name: str, cloud: NeutronInMemory, loop: LeapingLoop, chance: Random):
         self.name = name
-        self._cloud = cloud
         self._ledger = Records()
         self._chance = chance
-        nothing = SimpleNamespace(handle=lambda *_: None)
         context = Context(
             cast(Cloud, cloud),
             cast(Datapath, None),
@@ -84,8 +98,17 @@ class Host:
             ServiceSettings(host=name),
         )
         self._assembly = Assembly(context)
-        outbox, ports, growth = cast(Outbox, nothing), cast(Ports, None), cast(Growth, None)
-        self._removal = Removal(context, outbox, ports, Recovery(context), growth)
+        removal = Removal(
+            context,
+            cast(Outbox, self),
+            cast(Ports, None),
+            Recovery(context),
+            cast(Growth, SimpleNamespace(ended=_at_once)),
+        )
+        self._drop = removal.drop
+
+    def handle(self, kind: JobKind, work: object) -> None:
+        """The outbox is played by :meth:`leave`."""
 
     def hex(self, digits: int) -> str:
         """Random digits, as `Names` gives them."""
@@ -103,12 +126,10 @@ class Host:
 
     async def leave(self) -> None:
         """DeleteNetwork: the outbox tries it again until it is done."""
-        record = self._ledger.record
-        while record is not None:
+        job = Job(JobKind.DROP_NETWORK, NETWORK, _clock().now())
+        while self._ledger.record is not None:
             try:
-                if record.neutron_id is not None:
-                    await self._removal.leave(record)
-                self._ledger.record = record = None
+                await self._drop(job)
             except KurierError as error:
                 if error.code not in (Code.CHANGED, Code.NOT_FOUND):
                     raise
@@ -118,6 +139,10 @@ class Host:
         pool = PoolRecord(tags.own_pool(self.name, self.hex(32)), RANGE, _clock().now())
         subnet, subnets, network = SubnetReference(), PoolReference(), NetworkReference()
         return Part(RANGE, None, pool, subnet, subnets, network)
+
+
+async def _at_once(*_: object) -> None:
+    """What has nothing to wait for."""
 
 
 def _clock() -> LeapingLoop:

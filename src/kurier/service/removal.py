@@ -56,9 +56,10 @@ class Removal:
         self._ports = ports
         self._recovery = recovery
         self._growth = growth
-        outbox.handle(JobKind.DROP_NETWORK, self._drop)
+        outbox.handle(JobKind.DROP_NETWORK, self.drop)
 
-    async def _drop(self, job: Job) -> None:
+    async def drop(self, job: Job) -> None:
+        """Ends one engine network of this host: the outbox's job."""
         network_id = DockerNetworkId(job.key)
         record = self._ledger.network(network_id)
         if record is None:
