@@ -34,6 +34,7 @@ from kurier.model.records import Job, LeaseRecord, NetworkRecord
 from kurier.model.tags import environment_of
 from kurier.service.census import AttachmentView
 from kurier.service.driver import Driver
+from kurier.service.hosts import HostLeftovers, HostView
 from kurier.service.keeper import PoolView
 from kurier.service.reconcile import PassReport
 from kurier.service.swarm_networks import SwarmAsk, SwarmView
@@ -105,6 +106,18 @@ class Report:
                 (await self._driver.draining.everywhere()).items()
             )
         ]
+
+    async def hosts(self) -> list[HostView]:
+        """Every host with traces of Kurier's in Neutron."""
+        return await self._driver.hosts.views()
+
+    async def host_look(self, host: str, force: bool) -> HostLeftovers:
+        """What forgetting a host would take away."""
+        return await self._driver.hosts.look(host, force=force)
+
+    async def host_forget(self, host: str, force: bool) -> HostLeftovers:
+        """Takes away what a host that died for good has left."""
+        return await self._driver.hosts.forget(host, force=force)
 
     async def drain(self, networks: tuple[str, ...]) -> list[PoolRow]:
         """Empties pools; leases stay."""

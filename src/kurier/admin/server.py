@@ -78,6 +78,11 @@ class _SwarmNetwork(msgspec.Struct):
         )
 
 
+class _Host(msgspec.Struct):
+    host: str
+    force: bool = False
+
+
 class _Name(msgspec.Struct):
     name: str
 
@@ -143,6 +148,13 @@ class AdminServer:
         )
         app.router.add_post("/v1/pools/resume", _json(views.resume))
         app.router.add_post("/v1/pools/free", _told(_Free, lambda said: views.free(said.resource)))
+        app.router.add_get("/v1/hosts", _json(views.hosts))
+        app.router.add_post(
+            "/v1/hosts/look", _told(_Host, lambda said: views.host_look(said.host, said.force))
+        )
+        app.router.add_post(
+            "/v1/hosts/forget", _told(_Host, lambda said: views.host_forget(said.host, said.force))
+        )
         app.router.add_get("/v1/swarm/networks", _json(views.swarm_networks))
         app.router.add_post(
             "/v1/swarm/networks", _told(_SwarmNetwork, lambda said: views.swarm_create(said.ask()))

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from kurier.service.census import AttachmentView
+from kurier.service.hosts import HostLeftovers, HostView
 from kurier.service.reconcile import PassReport
 from kurier.service.swarm_networks import SwarmAsk, SwarmView
 from kurier.service.waiting_networks import WaitingNetworks
@@ -185,6 +186,15 @@ class Views(Protocol):
 
     async def ready_ports(self) -> list[ReadyPorts]:
         """Of every host of this environment."""
+
+    async def hosts(self) -> list[HostView]:
+        """Every host with traces of Kurier's in Neutron."""
+
+    async def host_look(self, host: str, force: bool) -> HostLeftovers:
+        """What forgetting a host would take away."""
+
+    async def host_forget(self, host: str, force: bool) -> HostLeftovers:
+        """Takes away what a host that died for good has left."""
 
     async def drain(self, networks: tuple[str, ...]) -> list[PoolRow]:
         """Empties the pools of these engine networks (id, its beginning, or name); all if none."""

@@ -8,6 +8,7 @@ import click
 from kurier import __version__
 from kurier.cli.config_commands import config_group
 from kurier.cli.doctor_command import doctor
+from kurier.cli.host_commands import host_group
 from kurier.cli.plugin_commands import plugin_group
 from kurier.cli.pool_commands import pool_group
 from kurier.cli.serve_command import serve
@@ -28,6 +29,7 @@ for command in (
     network_group,
     port_group,
     pool_group,
+    host_group,
     swarm_group,
     plugin_group,
     reconcile,

@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from openstack.config.cloud_region import CloudRegion
 
+from kurier.cloud.agents import Agents
 from kurier.cloud.bounds import Bounds, Clock
 from kurier.cloud.calls import Health
 from kurier.cloud.extensions import Extensions
@@ -30,6 +31,7 @@ from kurier.model.ids import (
     SubnetPoolId,
 )
 from kurier.model.neutron import (
+    Agent,
     Capabilities,
     Kind,
     Network,
@@ -66,6 +68,7 @@ class NeutronCloud:
         self._subnets = Subnets(self._transport)
         self._ports = Ports(self._transport, self._extensions, self._tagging)
         self._groups = SecurityGroups(self._transport, self._tagging)
+        self._agents = Agents(self._transport)
         self._qos = QosPolicies(self._transport, self._extensions)
 
     # ── how it is doing ──────────────────────────────────────────────────────
@@ -210,6 +213,9 @@ class NeutronCloud:
 
     async def delete_security_group(self, group_id: SecurityGroupId) -> None:
         await self._run(self._groups.delete, group_id)
+
+    async def agents(self) -> list[Agent]:
+        return await self._run(self._agents.find)
 
     async def qos_policies(self, name: str) -> list[QosPolicyId]:
         return await self._run(self._qos.find, name)

@@ -21,6 +21,7 @@ from kurier.model.ids import (
     SubnetPoolId,
 )
 from kurier.model.neutron import (
+    Agent,
     FixedIp,
     HostRoute,
     Network,
@@ -232,6 +233,15 @@ class WireQosPolicy(Struct):
 
     def value(self) -> QosPolicyId:
         return QosPolicyId(self.id)
+
+
+class WireAgent(Struct):
+    id: str
+    host: str
+    alive: bool = False
+
+    def value(self) -> Agent:
+        return Agent(self.host, self.alive)
 
 
 class WireExtension(Struct):

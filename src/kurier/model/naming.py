@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import re
 
-from kurier.model.ids import DockerNetworkId, IPNetwork, LeaseId
+from kurier.model.ids import DockerNetworkId, EnvironmentId, IPNetwork, LeaseId, PoolId
 from kurier.model.swarm import is_definition
-from kurier.model.tags import host_mark
+from kurier.model.tags import Mapping, environment_mark, host_mark
 
+BID_PREFIX = "kuryr-bid-"
 _GOING = "~going~"
+_DESCRIBED = re.compile(r"Kurier: Docker network (\S+) of environment (.+)\Z")
+_HELD = "Kurier: held for pool "
 _LABEL = re.compile(r"[^a-z0-9-]+")
 
 
@@ -22,7 +25,12 @@ def network_name(prefix: str, network: DockerNetworkId, name: str = "") -> str:
 
 def bid_name(network: DockerNetworkId, host: str) -> str:
     """A network's name while several hosts may be making it at once; each host has its own."""
-    return f"kuryr-bid-{network[:8]}-{host_mark(host)}"
+    return f"{BID_PREFIX}{network[:8]}-{host_mark(host)}"
+
+
+def is_bid_of(name: str, host: str) -> bool:
+    """Whether a network's name is this host's while it may be making one."""
+    return name.startswith(BID_PREFIX) and name.endswith(f"-{host_mark(host)}")
 
 
 def going_name(name: str, mark: str) -> str:
@@ -51,6 +59,30 @@ def reserving_key(network: DockerNetworkId) -> str:
 def network_description(environment: str, network: DockerNetworkId) -> str:
     """A created network's description: the whole key to find it by when an answer was lost."""
     return f"Kurier: Docker network {network} of environment {environment}"
+
+
+def described_mapping(description: str) -> Mapping | None:
+    """What :func:`network_description` says of a network, or None where it says nothing."""
+    found = _DESCRIBED.match(description)
+    if not found:
+        return None
+    return Mapping(environment_mark(EnvironmentId(found[2])), DockerNetworkId(found[1]))
+
+
+def held_name(pool: PoolId) -> str:
+    """The name of a network that only holds a range drawn from a subnet pool."""
+    return f"kuryr-held-{pool[:8]}"
+
+
+def held_description(pool: PoolId) -> str:
+    """The description of such a network: the whole key to find it by."""
+    return f"{_HELD}{pool}"
+
+
+def held_pool(description: str) -> PoolId | None:
+    """The pool for which a network holds a range, or None where it holds none."""
+    _, found, pool = description.partition(_HELD)
+    return PoolId(pool) if found and pool else None
 
 
 def subnet_name(cidr: IPNetwork) -> str:

@@ -43,6 +43,14 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """One of Neutron's agents, and whether it was heard of lately (its `agent_down_time`)."""
+
+    host: str
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """A Neutron network. `mtu` in bytes; `revision` for If-Match."""
 

@@ -100,9 +100,11 @@ def nodes_of(found: frozenset[str], definition: DockerNetworkId) -> frozenset[st
     return frozenset(tag.removeprefix(prefix) for tag in found if tag.startswith(prefix))
 
 
-def is_node_tag(tag: str, host: str) -> bool:
-    """Whether a tag says of a host that it has some definition's config-only network."""
-    return tag.startswith(_NODES) and tag.endswith(f":{tags.host_mark(host)}")
+def node_mark(tag: str) -> str:
+    """The mark of the host that has some definition's config-only network, as a tag tells it;
+    empty where the tag tells nothing of the kind.
+    """
+    return tag.rpartition(":")[2] if tag.startswith(_NODES) else ""
 
 
 def own_tags(

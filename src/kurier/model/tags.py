@@ -46,6 +46,7 @@ ATTRIBUTES = ("sg", "qos", "ps", "internal", "gws", "pmin", "pmax")
 service (there or not), the pool's minimum and maximum."""
 _ATTENDANCE = "kurier.at:"
 _MAPPING = re.compile(r"kurier:([0-9a-f]{8}):([0-9A-Za-z_-]{1,43})\Z")
+_SERVING = re.compile(r"kurier\.for:([^:]{1,8}):(.+)\Z")
 _HEX32 = re.compile(r"[0-9a-f]{32}\Z")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 _SWARM_ID = re.compile(r"[0-9a-z]{25}\Z")
@@ -117,6 +118,11 @@ def attendants(found: frozenset[str], mapping: Mapping) -> frozenset[str]:
 def is_attendance(tag: str) -> bool:
     """Whether a tag says that a host uses a shared network."""
     return tag.startswith(_ATTENDANCE)
+
+
+def attending_mark(tag: str) -> str:
+    """The mark of the host that a tag says uses a shared network; empty where it says no such."""
+    return tag.rpartition(":")[2] if is_attendance(tag) else ""
 
 
 def in_use(found: frozenset[str]) -> bool:
@@ -206,6 +212,12 @@ def serving_tag(network: DockerNetworkId, pool: PoolId) -> str:
     return f"kurier.for:{network[:8]}:{pool}"
 
 
+def parse_serving(tag: str) -> tuple[str, PoolId] | None:
+    """The first 8 characters of an engine network's id, and the pool that serves it; or None."""
+    found = _SERVING.match(tag)
+    return (found[1], PoolId(found[2])) if found else None
+
+
 def is_serving(tag: str) -> bool:
     """Whether a tag says of a subnet which engine network one of its pools serves."""
     return tag.startswith("kurier.for:")
@@ -219,6 +231,11 @@ def serves(found: frozenset[str], network: DockerNetworkId) -> bool:
 def own_pool(host: str, random: str) -> PoolId:
     """A pool's id, 32 hexadecimal digits of which the first 12 tell the host that gave it out."""
     return PoolId(host_mark(host) + random[:20])
+
+
+def pool_mark(pool: PoolId) -> str:
+    """The mark of the host that gave a pool out."""
+    return pool[:12]
 
 
 def pool_serving(tags: frozenset[str], network: DockerNetworkId, host: str) -> PoolId | None:

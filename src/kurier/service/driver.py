@@ -12,6 +12,7 @@ from kurier.service.draining import Draining
 from kurier.service.endpoints import Endpoints
 from kurier.service.exposure import Exposure
 from kurier.service.growth import Growth
+from kurier.service.hosts import Hosts
 from kurier.service.keeper import Keeper
 from kurier.service.networks import Networks
 from kurier.service.outbox import Outbox
@@ -65,9 +66,10 @@ class Driver:
         self.draining = Draining(context, self.stock)
         self.census = Census(context)
         self.keeper = Keeper(context, self.stock, growth, self._traffic)
-        Removal(context, self.outbox, self._ports, recovery, growth)
-        parking = Parking(context, self.outbox, self.keeper)
+        removal = Removal(context, self.outbox, self._ports, recovery, growth)
         exposure = Exposure(context, self.outbox)
+        self.hosts = Hosts(context, removal, exposure)
+        parking = Parking(context, self.outbox, self.keeper)
         Settlement(context, self.outbox, exposure, parking, sandboxes)
         self.networks = Networks(
             context, self.outbox, self._pools, Assembly(context), recovery, self.keeper

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import NetworkId
-from kurier.model.naming import is_going, lasting_name
+from kurier.model.naming import BID_PREFIX, is_going, lasting_name
 from kurier.model.neutron import Network, NetworkSpec
 from kurier.service.doing import doing
 from kurier.service.protocols import Clock, Cloud
@@ -31,7 +31,6 @@ _PACE = 0.3
 _DEAD = 5.0
 """Seconds after which a bid that does not change is taken for a dead host's. Building one takes
 three calls to Neutron, each of which changes it."""
-BID_PREFIX = "kuryr-bid-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Candidate:
 
     spec: NetworkSpec
     bid: str
-    """The bid's name, this host's alone; begins with :data:`BID_PREFIX`."""
+    """The bid's name, this host's alone; as :func:`kurier.model.naming.bid_name` makes it."""
     entered: Callable[[Network], None]
     """Told of the bid before anything else is done with it."""
     mapping: tags.Mapping

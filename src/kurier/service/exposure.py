@@ -8,11 +8,12 @@ wears it: groups are few, and a project's quota of them is small.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import SecurityGroupId
-from kurier.model.neutron import PortFilter, Rule
+from kurier.model.neutron import Port, PortFilter, Rule
 from kurier.model.records import Job
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind, Outbox
@@ -61,8 +62,25 @@ class Exposure:
         parked = {port.exposing_group for port in ledger.stock()}
         return {group for group in leased | parked if group}
 
+    async def worn_by(self, ports: Iterable[Port]) -> tuple[SecurityGroupId, ...]:
+        """The groups of Kurier's own among those that ports wear."""
+        worn = {group for port in ports for group in port.security_groups}
+        if not worn:
+            return ()
+        made = await self._context.cloud.security_groups(tags=(tags.MADE,))
+        return tuple(
+            sorted(
+                group.id
+                for group in made
+                if group.id in worn and any(map(tags.is_exposing, group.tags))
+            )
+        )
+
     async def _drop(self, job: Job) -> None:
-        group = SecurityGroupId(job.key)
+        await self.drop(SecurityGroupId(job.key))
+
+    async def drop(self, group: SecurityGroupId) -> None:
+        """Deletes a group that nobody wears any more."""
         async with self._turns.turn("groups"):
             if group in self._named():
                 return

@@ -16,6 +16,7 @@ from datetime import timedelta
 
 from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import IPNetwork, PoolId, SubnetPoolId
+from kurier.model.naming import held_description, held_name
 from kurier.model.neutron import NetworkSpec, Subnet, SubnetPool, SubnetSpec
 from kurier.model.options import NetworkOptions, parse_network_options
 from kurier.model.ranges import check_range
@@ -234,7 +235,7 @@ class Pools:
 
     async def _hold(self, pool_id: PoolId, pool: SubnetPool) -> Subnet:
         """Draws a range: Neutron gives one only to a subnet, and a subnet needs a network."""
-        spec = NetworkSpec(_held_name(pool_id), f"Kurier: held for pool {pool_id}")
+        spec = NetworkSpec(held_name(pool_id), held_description(pool_id))
         try:
             network = await self._context.cloud.create_network(spec)
             subnet = await self._context.cloud.create_subnet(
@@ -267,7 +268,7 @@ class Pools:
 
     async def _drop_held(self, job: Job) -> None:
         cloud, pool_id = self._context.cloud, PoolId(job.key)
-        for network in await cloud.networks(name=_held_name(pool_id)):
+        for network in await cloud.networks(name=held_name(pool_id)):
             if network.description.endswith(pool_id):
                 await cloud.delete_network(network.id)
 
@@ -281,10 +282,6 @@ class Pools:
             raise
         if pool.name.startswith("kuryrPool-") and KURYR_SUBNET_POOL_EXISTING not in pool.tags:
             await self._context.cloud.delete_subnet_pool(pool_id)
-
-
-def _held_name(pool_id: PoolId) -> str:
-    return f"kuryr-held-{pool_id[:8]}"
 
 
 def _answer(record: PoolRecord) -> PoolAnswer:

@@ -263,10 +263,18 @@ class Ports:
         await remove_marks(cloud, port, before.tags)
 
 
+async def give_back(cloud: Cloud, port: Port) -> None:
+    """Frees somebody else's port as well as can be told without the ledger."""
+    await cloud.update_port(port.id, PortChange(device_id="", device_owner="", host_id=""))
+    await remove_marks(cloud, port)
+
+
 async def remove_marks(cloud: Cloud, port: Port, kept: Iterable[str] = ()) -> None:
     """Takes our tags off a port that goes back to its owner, but for those it came with."""
-    for tag in sorted(port.tags - set(kept)):
-        if tags.is_port_mark(tag):
+    marks = {tag for tag in port.tags - set(kept) if tags.is_port_mark(tag)}
+    # That it is somebody else's goes last: whatever carries our mark alone is deleted.
+    for tag in (*sorted(marks - {tags.KURYR_PORT_EXISTING}), tags.KURYR_PORT_EXISTING):
+        if tag in marks:
             await cloud.remove_tag(Kind.PORT, port.id, tag)
 
 

@@ -28,6 +28,7 @@ from kurier.model.ids import (
     SubnetPoolId,
 )
 from kurier.model.neutron import (
+    Agent,
     Capabilities,
     Kind,
     Network,
@@ -162,6 +163,9 @@ class Cloud(Protocol):
 
     async def delete_security_group(self, group_id: SecurityGroupId) -> None:
         """IN_USE where ports wear it."""
+
+    async def agents(self) -> list[Agent]:
+        """Neutron's agents on every host; none where these credentials may not see them."""
 
     async def qos_policies(self, name: str) -> list[QosPolicyId]: ...
 

@@ -56,9 +56,10 @@ class Removal:
         self._ports = ports
         self._recovery = recovery
         self._growth = growth
-        outbox.handle(JobKind.DROP_NETWORK, self._drop)
+        outbox.handle(JobKind.DROP_NETWORK, self.drop)
 
-    async def _drop(self, job: Job) -> None:
+    async def drop(self, job: Job) -> None:
+        """Ends one engine network of this host: the outbox's job."""
         network_id = DockerNetworkId(job.key)
         record = self._ledger.network(network_id)
         if record is None:
@@ -67,7 +68,7 @@ class Removal:
         await self._empty_pool(network_id)
         if record.neutron_id is None:
             record = await self._find(record)
-        note = await self._leave(record) if record.neutron_id is not None else ""
+        note = await self.leave(record) if record.neutron_id is not None else ""
         with self._ledger.transaction():
             for pool in self._ledger.pools():
                 if pool.network == network_id:
@@ -123,8 +124,10 @@ class Removal:
             if network.description in keys and not tags.mappings(network.tags):
                 await self._cloud.delete_network(network.id)
 
-    async def _leave(self, record: NetworkRecord) -> str:
-        """Takes our marks off and removes what is ours; the sentence tells what had to stay."""
+    async def leave(self, record: NetworkRecord) -> str:
+        """Takes a mapping's marks off and removes what is its own; the sentence tells what had to
+        stay. The record may be another host's, as read from tags.
+        """
         neutron_id = record.neutron_id
         if neutron_id is None or await self._look(neutron_id) is None:
             return ""

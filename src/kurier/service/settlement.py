@@ -19,7 +19,7 @@ from kurier.service.context import Context
 from kurier.service.exposure import Exposure
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.parking import Parking
-from kurier.service.ports import remove_marks, unless_same
+from kurier.service.ports import give_back, unless_same
 from kurier.service.protocols import ContainerFacts
 
 LOG = logging.getLogger(__name__)
@@ -163,9 +163,11 @@ class Settlement:
             if mine != port.tags:
                 await self._cloud.replace_tags(Kind.PORT, port.id, sorted(mine))
             return
-        wanted |= {*await self._context.port_tags(), tags.KURYR_PORT_EXISTING}
-        for tag in sorted(wanted - port.tags):
-            await self._cloud.add_tag(Kind.PORT, port.id, tag)
+        wanted |= set(await self._context.port_tags())
+        # That it is somebody else's comes first: whatever carries our mark alone is deleted.
+        for tag in (tags.KURYR_PORT_EXISTING, *sorted(wanted)):
+            if tag not in port.tags:
+                await self._cloud.add_tag(Kind.PORT, port.id, tag)
 
     async def _announce(self, lease: LeaseRecord) -> None:
         """Tells neighbours who has the address now, where they may remember another MAC address."""
@@ -197,16 +199,9 @@ class Settlement:
         for port in {port.id: port for port in found}.values():
             await self._context.datapath.unplug(f"tap{port.id[:11]}")
             if tags.KURYR_PORT_EXISTING in port.tags:
-                await self._give_back(port)
+                await give_back(self._cloud, port)
             else:
                 await self._cloud.delete_port(port.id)
-
-    async def _give_back(self, port: Port) -> None:
-        """Frees somebody else's port as well as can be told without the ledger."""
-        await self._cloud.update_port(
-            port.id, PortChange(device_id="", device_owner="", host_id="")
-        )
-        await remove_marks(self._cloud, port)
 
     async def _drop_plug(self, job: Job) -> None:
         if not any(lease.device == job.key for lease in self._ledger.leases()):
@@ -223,6 +218,6 @@ class Settlement:
                 return
             raise
         if tags.KURYR_PORT_EXISTING in port.tags:
-            await self._give_back(port)
+            await give_back(self._cloud, port)
         else:
             await self._cloud.delete_port(port.id)

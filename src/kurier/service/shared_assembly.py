@@ -121,9 +121,11 @@ class SharedAssembly:
         return replace(joined, state=NetworkState.ACTIVE)
 
     async def _other_ranges(self, network: Network, part: Part) -> KurierError:
-        there = ", ".join(
-            sorted(str(one.cidr) for one in await self._cloud.subnets(network_id=network.id))
-        )
+        found = await self._cloud.subnets(network_id=network.id)
+        if not found:
+            # What is claimed has its subnets; somebody took its maker for dead, or is the last one.
+            return KurierError(Code.NOT_FOUND, f"Neutron network {network.id} is being removed.")
+        there = ", ".join(sorted(str(one.cidr) for one in found))
         return KurierError(
             Code.CONFLICT,
             f"This network has range {there} on the other hosts of the Swarm, not {part.cidr}: "

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host that died for good is forgotten from another one: all that was its own goes, what it
+shared goes on, and nobody else's things are touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+import yaml
+
+from kurier.model import tags
+from kurier.model.ids import DockerNetworkId, EnvironmentId
+from localcloud.api import ADMIN_CLOUD, Cloud
+from tests.cloud.conftest import Troupe
+from tests.cloud.faults.moments import Broker, Moment, before_http
+from tests.cloud.stage import Stage, wait_until
+from tests.cloud.stage.daemon import Table
+from tests.cloud.stage.machine import local_host
+from tests.cloud.stage.racers import Racer, swarm_id
+
+pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
+ENVIRONMENT = "kt-mortal"
+SETTINGS: Table = {
+    "daemon": {"environment": ENVIRONMENT},
+    # No pool shrinks by itself while a test looks.
+    "pool": {"enabled": True, "min": 2, "lag": 0.0, "half_life": 3600.0},
+}
+_NEUTRON = ("10.99.1.1", 19696)
+_AGENTS_PATIENCE = 200.0
+"""Seconds; Neutron calls an agent dead when it was not heard of for 75 (`agent_down_time`)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A host that lives and one that will die."""
+
+    living: Stage
+    mortal: Stage
+    broker: Broker
+
+    def of(self, stage: Stage) -> list[Any]:
+        """A host's ports, as its tag tells them."""
+        mark = tags.host_tag(stage.machine.hostname)
+        return list(stage.neutron.network.ports(tags=mark))
+
+    def pools_of(self, stage: Stage) -> list[str]:
+        """The subnets' tags that tell of a host's ranges."""
+        mark = tags.host_mark(stage.machine.hostname)
+        found = self.living.neutron.network.subnets()
+        return [tag for one in found for tag in one.tags if f":{mark}" in tag]
+
+    def row(self, stage: Stage) -> dict[str, Any] | None:
+        """What `kurier host list` says of a host."""
+        rows = self.living.daemon.told("host", "list")
+        return next((row for row in rows if row["host"] == stage.machine.hostname), None)
+
+    def forget(self, *options: str) -> Any:
+        """`kurier host forget` of the mortal one, told to the living one."""
+        name = self.mortal.machine.hostname
+        return self.living.daemon.told("host", "forget", name, "--yes", *options)
+
+
+@pytest.fixture(scope="module")
+def pair(troupe: Troupe, second_troupe: Troupe, cloud: Cloud) -> Iterator[Pair]:
+    """The one that lives speaks to Neutron through a go-between."""
+    with ExitStack() as stack:
+        broker, url = stack.enter_context(before_http(_NEUTRON[0], *_NEUTRON))
+        document = yaml.safe_load(cloud.clouds_file.read_text())
+        document["clouds"][ADMIN_CLOUD]["network_endpoint_override"] = url
+        living = stack.enter_context(troupe.own(SETTINGS, start=False))
+        file = living.folder / "clouds.yaml"
+        file.write_text(yaml.safe_dump(document))
+        living.daemon.environ["OS_CLIENT_CONFIG_FILE"] = str(file)
+        living.daemon.start()
+        yield Pair(living, stack.enter_context(second_troupe.own(SETTINGS)), broker)
+        living.cleanup()
+        living.settled()
+        living.daemon.stop()
+
+
+@contextmanager
+def dead(stage: Stage) -> Iterator[None]:
+    """A host without power, as far as Neutron and the other hosts can tell."""
+    host = local_host(stage.machine)
+    stage.daemon.kill()
+    host.kill_engine_and_containers()
+    host.service("ovn-controller").kill()
+    try:
+        yield
+    finally:
+        host.service("ovn-controller").start()
+        host.start_dockerd()
+        stage.daemon.start()
+
+
+def has_ready(stage: Stage, neutron_id: str) -> bool:
+    """Whether ports of a host wait on a network."""
+    found = stage.neutron.network.ports(network_id=neutron_id, tags=tags.READY)
+    return [port.binding_host_id for port in found].count(stage.machine.hostname) >= 2
+
+
+def shared_by_both(pair: Pair) -> tuple[str, str, list[Racer]]:
+    """A Swarm's network on both hosts, with ready ports on each: its id and Neutron's."""
+    racers = [Racer(pair.living.daemon), Racer(pair.mortal.daemon)]
+    network, cidr = swarm_id(), str(pair.living.cidr())
+    assert [one.create(network, cidr) for one in racers] == ["", ""]
+    neutron_id = racers[0].known()[network]
+    for stage in (pair.living, pair.mortal):
+        wait_until(partial(has_ready, stage, neutron_id), "ports are ready", 60)
+    return network, neutron_id, racers
+
+
+def attendants(stage: Stage, neutron_id: str, network: str) -> frozenset[str]:
+    found = frozenset(stage.neutron.network.get_network(neutron_id).tags)
+    mark = tags.environment_mark(EnvironmentId(ENVIRONMENT))
+    return tags.attendants(found, tags.Mapping(mark, DockerNetworkId(network)))
+
+
+@pytest.mark.timeout(480)
+def test_all_of_a_dead_host_goes_and_the_others_notice_nothing(pair: Pair) -> None:
+    living, mortal = pair.living, pair.mortal
+    host = mortal.machine.hostname
+    network, shared, racers = shared_by_both(pair)
+    lan = living.create_network()
+    first, second = living.run_container(lan), living.run_container(lan)
+    gone = mortal.neutron_network(own_network_in_use(mortal)).id
+    cidr = mortal.cidr()
+    theirs = mortal.make_network(cidr)
+    port = mortal.make_port(theirs.id, str(cidr[40]), description="mine")
+    mortal.neutron.network.set_tags(theirs, ["kept"])
+    guest = mortal.create_network("-o", f"neutron.net.uuid={theirs.id}", subnet=cidr)
+    mortal.run_container(guest, "--ip", str(cidr[40]))
+    mortal.settled()
+    living.settled()
+    groups = {one.id for one in living.neutron.network.security_groups(tags=tags.MADE)}
+
+    refused = living.daemon.kurier("host", "forget", host, "--yes", check=False)
+    assert refused.returncode == 1
+    assert "are alive" in refused.stderr
+    with dead(mortal):
+        row = pair.row(mortal)
+        assert row is not None
+        assert (row["leased"], row["networks"]) == (2, 3)
+        wait_until(
+            lambda: (pair.row(mortal) or {})["alive"] == "no", "it is missed", _AGENTS_PATIENCE
+        )
+        mine = {line_of(one) for one in pair.of(living)}
+        told = pair.forget()
+
+        assert [one["port"] for one in told["given_back"]] == [port.id]
+        assert pair.of(mortal) == [] == pair.pools_of(mortal)
+        assert pair.row(mortal) is None
+        assert living.neutron.network.find_network(gone) is None
+        assert living.neutron.network.get_network(theirs.id).tags == ["kept"]
+        after = living.neutron.network.get_port(port.id)
+        assert (after.tags, after.device_owner, after.device_id) == ([], "", "")
+        assert (after.description, after.binding_host_id) == ("mine", "")
+        left = {one.id for one in living.neutron.network.security_groups(tags=tags.MADE)}
+        assert len(groups - left) == 1
+        assert attendants(living, shared, network) == {tags.host_mark(living.machine.hostname)}
+        assert {line_of(one) for one in pair.of(living)} == mine
+        assert living.pings(first, living.ip_of(second))
+        assert [pair.forget()[kind] for kind in ("ports", "networks", "tags")] == [[], [], 0]
+    for one in racers:
+        assert one.remove(network) == ""
+    wait_until(lambda: living.neutron.network.find_network(shared) is None, "both have left", 60)
+
+
+def line_of(port: Any) -> tuple[str, ...]:
+    """What must not change of a port that is in use or waits."""
+    return (port.id, port.device_id, port.binding_host_id, *sorted(port.tags))
+
+
+def own_network_in_use(stage: Stage) -> str:
+    """A Docker network that is this host's alone, with a container that publishes a port."""
+    name = stage.create_network()
+    stage.run_container(name, "--expose", "8080")
+    return name
+
+
+@pytest.mark.timeout(300)
+def test_the_last_host_of_a_swarms_network_takes_it_along(pair: Pair) -> None:
+    """Nobody else is there to leave it to; one that is only called dead, by force."""
+    network, shared, racers = shared_by_both(pair)
+    assert racers[0].remove(network) == ""
+    wait_until(racers[0].settled, "the living host has left", 40)
+    with dead(pair.mortal):
+        told = pair.forget("--force")
+        assert [(one["docker_id"], one["others"]) for one in told["networks"]] == [(network, 0)]
+        assert pair.living.neutron.network.find_network(shared) is None
+        assert pair.of(pair.mortal) == []
+
+
+def test_the_daemons_own_host_is_never_forgotten(pair: Pair) -> None:
+    own = pair.living.machine.hostname
+    with pair.living.unchanged():
+        said = pair.living.daemon.kurier("host", "forget", own, "--yes", "--force", check=False)
+    assert said.returncode == 1
+    assert said.stderr.startswith(f"Error: {own} is the host that this daemon runs on")
+
+
+@pytest.mark.parametrize("listed", ["networks", "subnets", "ports", "agents"])
+@pytest.mark.timeout(240)
+def test_where_a_list_fails_nothing_is_done(pair: Pair, listed: str) -> None:
+    network, shared, racers = shared_by_both(pair)
+    living, mortal = pair.living, pair.mortal
+    before = ({port.id for port in pair.of(mortal)}, pair.pools_of(mortal))
+    failed = pair.broker.strike(rf"^GET /v2.0/{listed}\?", Moment.DONE, lambda: None, times=50)
+
+    name = mortal.machine.hostname
+    said = living.daemon.kurier("host", "forget", name, "--yes", "--force", check=False)
+
+    pair.broker.forget()
+    assert failed.is_set()
+    assert (said.returncode, said.stdout) == (1, "")
+    assert ({port.id for port in pair.of(mortal)}, pair.pools_of(mortal)) == before
+    assert len(attendants(living, shared, network)) == 2
+    for one in racers:
+        assert one.remove(network) == ""
+    for stage in (living, mortal):
+        stage.settled()

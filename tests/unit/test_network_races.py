@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts that make, join and leave one shared network, in thousands of orders of their calls.
+
+The code that runs is the daemon's own; Neutron is in memory, and time leaps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_network
+from random import Random
+from types import SimpleNamespace
+from typing import cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kurier.model import tags
+from kurier.model.errors import Code, KurierError
+from kurier.model.ids import DockerNetworkId, EnvironmentId, NetworkId
+from kurier.model.naming import network_name
+from kurier.model.options import NetworkOptions, NetworkReference, PoolReference, SubnetReference
+from kurier.model.records import Job, LeaseRecord, NetworkRecord, NetworkState, PoolRecord
+from kurier.model.stock import StockPort
+from kurier.service.assembly import Assembly
+from kurier.service.context import Context, ServiceSettings
+from kurier.service.environment import Environment
+from kurier.service.growth import Growth
+from kurier.service.outbox import JobKind, Outbox
+from kurier.service.part import Part
+from kurier.service.ports import Ports
+from kurier.service.protocols import Cloud, Datapath, Engine, Ledger, SwarmEngine
+from kurier.service.recovery import Recovery
+from kurier.service.removal import Removal
+from tests.unit.neutron_in_memory import LeapingLoop, NeutronInMemory, run
+
+NETWORK = DockerNetworkId("a1b2c3d4e5f6g7h8i9j0k1l2m")
+ENVIRONMENT = EnvironmentId("swarm-1")
+MAPPING = tags.Mapping(tags.environment_mark(ENVIRONMENT), NETWORK)
+NAME = network_name("kuryr-net-", NETWORK)
+RANGE = ip_network("10.0.0.0/24")
+seeds = st.integers(0, 2**32)
+
+
+class Records:
+    """As much of a ledger as one network without containers needs."""
+
+    def __init__(self) -> None:
+        self.record: NetworkRecord | None = None
+        self._meta: dict[str, str] = {}
+
+    def network(self, network_id: DockerNetworkId) -> NetworkRecord | None:
+        return self.record
+
+    def put_network(self, record: NetworkRecord) -> None:
+        self.record = record
+
+    def drop_network(self, network_id: DockerNetworkId) -> None:
+        self.record = None
+
+    def pools(self) -> list[PoolRecord]:
+        return []
+
+    def leases(self, network_id: DockerNetworkId) -> list[LeaseRecord]:
+        return []
+
+    def stock(self) -> list[StockPort]:
+        return []
+
+    def meta(self, key: str) -> str | None:
+        return self._meta.get(key)
+
+    def set_meta(self, key: str, value: str) -> None:
+        self._meta[key] = value
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
+
+
+class Host:
+    """One host's part in making and leaving networks."""
+
+    def __init__(self, name: str, cloud: NeutronInMemory, loop: LeapingLoop, chance: Random):
+        self.name = name
+        self._ledger = Records()
+        self._chance = chance
+        context = Context(
+            cast(Cloud, cloud),
+            cast(Datapath, None),
+            cast(Ledger, self._ledger),
+            cast(Engine, None),
+            cast(SwarmEngine, None),
+            loop,
+            self,
+            Environment(cast(Ledger, self._ledger), ENVIRONMENT),
+            ServiceSettings(host=name),
+        )
+        self._assembly = Assembly(context)
+        removal = Removal(
+            context,
+            cast(Outbox, self),
+            cast(Ports, None),
+            Recovery(context),
+            cast(
+                Growth,
+                SimpleNamespace(ended=_at_once, stock=SimpleNamespace(drop_all=_nothing_waits)),
+            ),
+        )
+        self._drop = removal.drop
+
+    def handle(self, kind: JobKind, work: object) -> None:
+        """The outbox is played by :meth:`leave`."""
+
+    def hex(self, digits: int) -> str:
+        """Random digits, as `Names` gives them."""
+        return f"{self._chance.getrandbits(4 * digits):0{digits}x}"
+
+    @property
+    def behind(self) -> NetworkId | None:
+        """The Neutron network that this host has."""
+        return self._ledger.record.neutron_id if self._ledger.record else None
+
+    async def join(self) -> None:
+        """CreateNetwork."""
+        blank = NetworkRecord(NETWORK, NetworkState.CREATING, _clock().now())
+        self._ledger.record = await self._assembly.build(blank, NetworkOptions(), (self._part(),))
+
+    async def leave(self) -> None:
+        """DeleteNetwork: the outbox tries it again until it is done."""
+        job = Job(JobKind.DROP_NETWORK, NETWORK, _clock().now())
+        while self._ledger.record is not None:
+            try:
+                await self._drop(job)
+            except KurierError as error:
+                if error.code not in (Code.CHANGED, Code.NOT_FOUND):
+                    raise
+                await asyncio.sleep(1.0)
+
+    def _part(self) -> Part:
+        pool = PoolRecord(tags.own_pool(self.name, self.hex(32)), RANGE, _clock().now())
+        subnet, subnets, network = SubnetReference(), PoolReference(), NetworkReference()
+        return Part(RANGE, None, pool, subnet, subnets, network)
+
+
+def _nothing_waits(ports: Sequence[StockPort], reason: str) -> None:
+    assert not ports, reason
+
+
+async def _at_once(*_: object) -> None:
+    """What has nothing to wait for."""
+
+
+def _clock() -> LeapingLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, LeapingLoop)
+    return loop
+
+
+def hosts_of(cloud: NeutronInMemory, loop: LeapingLoop, chance: Random, number: int) -> list[Host]:
+    return [Host(f"host{one}", cloud, loop, chance) for one in range(number)]
+
+
+def attendants(cloud: NeutronInMemory) -> set[str]:
+    """The marks of those who attend the one network that there is."""
+    (network,) = cloud.there.values()
+    assert network.name == NAME
+    assert MAPPING in tags.mappings(network.tags)
+    return set(tags.attendants(network.tags, MAPPING))
+
+
+@settings(max_examples=150, deadline=None)
+@given(seeds, st.integers(1, 5))
+def test_one_network_is_made_and_its_last_user_deletes_it(seed: int, number: int) -> None:
+    async def race(loop: LeapingLoop) -> None:
+        chance = Random(seed)
+        cloud = NeutronInMemory(chance)
+        hosts = hosts_of(cloud, loop, chance, number)
+        await asyncio.gather(*(one.join() for one in hosts))
+        assert {one.behind for one in hosts} == set(cloud.there)
+        assert attendants(cloud) == {tags.host_mark(one.name) for one in hosts}
+
+        before = len(cloud.deleted)
+        await asyncio.gather(*(one.leave() for one in hosts))
+        assert cloud.there == {}
+        assert [name.startswith(f"{NAME}~going~") for name in cloud.deleted[before:]] == [True]
+
+    run(race)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seeds, st.integers(2, 4), st.integers(1, 4))
+def test_who_comes_and_goes_at_the_same_moment(seed: int, number: int, turns: int) -> None:
+    async def race(loop: LeapingLoop) -> None:
+        chance = Random(seed)
+        cloud = NeutronInMemory(chance)
+        hosts = hosts_of(cloud, loop, chance, number)
+        for _ in range(turns):
+            turning = chance.sample(hosts, chance.randint(1, number))
+            await asyncio.gather(*(one.leave() if one.behind else one.join() for one in turning))
+            here = {one.name for one in hosts if one.behind}
+            if here:
+                assert {one.behind for one in hosts if one.behind} == set(cloud.there)
+                assert attendants(cloud) == {tags.host_mark(one) for one in here}
+            else:
+                assert cloud.there == {}
+
+    run(race)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds, st.integers(2, 4), st.floats(0.0, 12.0))
+def test_one_that_dies_at_any_moment_keeps_nobody_from_having_the_network(
+    seed: int, number: int, death: float
+) -> None:
+    async def race(loop: LeapingLoop) -> None:
+        chance = Random(seed)
+        cloud = NeutronInMemory(chance)
+        unlucky, *others = hosts_of(cloud, loop, chance, number)
+        joining = asyncio.create_task(unlucky.join())
+        loop.call_later(death, joining.cancel)
+        await asyncio.gather(*(one.join() for one in others))
+        await asyncio.gather(joining, return_exceptions=True)
+        claimed = {one.id for one in cloud.there.values() if one.name == NAME}
+        assert {one.behind for one in others} == claimed
+        await unlucky.leave()  # it is back, with what its ledger tells
+        await asyncio.gather(*(one.leave() for one in others))
+        assert cloud.there == {}
+
+    run(race)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seeds)
+def test_hosts_that_are_only_slow_and_taken_for_dead(seed: int) -> None:
+    """Calls take up to 5 seconds, and a bid that stands still for 5 is cleared away."""
+
+    async def race(loop: LeapingLoop) -> None:
+        chance = Random(seed)
+        cloud = NeutronInMemory(chance, slowest=2.5)
+        hosts = hosts_of(cloud, loop, chance, 3)
+        await asyncio.gather(*(one.join() for one in hosts))
+        assert {one.behind for one in hosts} == set(cloud.there)
+        assert attendants(cloud) == {tags.host_mark(one.name) for one in hosts}
+
+    run(race)
