@@ -505,12 +505,12 @@ async def test_many_ports_beyond_the_quota_are_none(
 
 async def test_a_ports_tags_are_replaced_as_a_whole(cloud: NeutronCloud, subnet: Subnet) -> None:
     made = await cloud.create_port(replace(port_spec(subnet), tags=("kurier-test:a",)))
-    await cloud.replace_port_tags(made.id, ["kurier-test:b", "kurier-test:c"])
+    await cloud.replace_tags(Kind.PORT, made.id, ["kurier-test:b", "kurier-test:c"])
     assert (await cloud.port(made.id)).tags == {"kurier-test:b", "kurier-test:c"}
-    await cloud.replace_port_tags(made.id, [])
+    await cloud.replace_tags(Kind.PORT, made.id, [])
     assert (await cloud.port(made.id)).tags == frozenset()
     with refusal(Code.NOT_FOUND, NOWHERE, "no port"):
-        await cloud.replace_port_tags(PortId(NOWHERE), ["kurier-test:b"])
+        await cloud.replace_tags(Kind.PORT, PortId(NOWHERE), ["kurier-test:b"])
 
 
 # ── security groups and QoS ──────────────────────────────────────────────────

@@ -186,8 +186,8 @@ class NeutronCloud:
     async def delete_port(self, port_id: PortId) -> None:
         await self._run(self._ports.delete, port_id)
 
-    async def replace_port_tags(self, port_id: PortId, tags: Sequence[str]) -> None:
-        await self._run(self._tagging.replace, Kind.PORT, port_id, tags)
+    async def replace_tags(self, kind: Kind, resource_id: str, tags: Sequence[str]) -> None:
+        await self._run(self._tagging.replace, kind, resource_id, tags)
 
     async def add_tag(self, kind: Kind, resource_id: str, tag: str) -> None:
         await self._run(self._tagging.add, kind, resource_id, tag)

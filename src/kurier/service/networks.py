@@ -12,11 +12,12 @@ from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import DockerNetworkId, PoolId
 from kurier.model.options import NetworkOptions, parse_network_options
 from kurier.model.records import NetworkRecord, NetworkState, PoolRecord
-from kurier.service.assembly import Assembly, Part
+from kurier.service.assembly import Assembly
 from kurier.service.context import Context
 from kurier.service.doing import doing
 from kurier.service.keeper import Keeper
 from kurier.service.outbox import JobKind, Outbox
+from kurier.service.part import Part
 from kurier.service.pools import Pools
 from kurier.service.ports import NOTHING_WAS_MADE
 from kurier.service.recovery import Recovery

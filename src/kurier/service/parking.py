@@ -9,7 +9,7 @@ from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import LeaseId, PortId
 from kurier.model.naming import port_name
-from kurier.model.neutron import Port, PortChange, PortFilter
+from kurier.model.neutron import Kind, Port, PortChange, PortFilter
 from kurier.model.records import Job
 from kurier.model.stock import Stage, StockPort
 from kurier.service.context import Context
@@ -47,7 +47,7 @@ class Parking:
             await self._cloud.update_port(port.id, change)
         wanted = tags.with_role(port.tags, {tags.READY})
         if wanted != port.tags:
-            await self._cloud.replace_port_tags(port.id, sorted(wanted))
+            await self._cloud.replace_tags(Kind.PORT, port.id, sorted(wanted))
         self._undressed(parked)
 
     def _undressed(self, parked: StockPort) -> None:

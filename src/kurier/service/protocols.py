@@ -131,8 +131,8 @@ class Cloud(Protocol):
         The errors are those of :meth:`create_port`.
         """
 
-    async def replace_port_tags(self, port_id: PortId, tags: Sequence[str]) -> None:
-        """Gives a port that is ours just these tags; NOT_FOUND."""
+    async def replace_tags(self, kind: Kind, resource_id: str, tags: Sequence[str]) -> None:
+        """Gives a resource that is ours, and that nobody else tags, just these; NOT_FOUND."""
 
     async def update_port(self, port_id: PortId, change: PortChange) -> Port:
         """NOT_FOUND, ADDRESS_IN_USE, ADDRESS_INVALID."""

@@ -151,7 +151,7 @@ class Settlement:
         if lease.before is None:
             mine = tags.with_role(port.tags, wanted)
             if mine != port.tags:
-                await self._cloud.replace_port_tags(port.id, sorted(mine))
+                await self._cloud.replace_tags(Kind.PORT, port.id, sorted(mine))
             return
         wanted |= {*await self._context.port_tags(), tags.KURYR_PORT_EXISTING}
         for tag in sorted(wanted - port.tags):
