@@ -172,9 +172,9 @@ services:
       lan: {{ipv4_address: {cidr[50]}}}
 networks:
   lan:
-    driver: {stage.daemon.driver}
+    driver: {stage.driver}
     ipam:
-      driver: {stage.daemon.driver}
+      driver: {stage.driver}
       config: [{{subnet: {cidr}}}]
 """
     )

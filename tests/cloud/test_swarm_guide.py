@@ -13,7 +13,7 @@ from tests.cloud.conftest import Troupe
 from tests.cloud.stage import IMAGE, Stage, wait_until
 from tests.cloud.stage.guide import ROOT, Block, Reader, blocks_of
 from tests.cloud.stage.plugin import PLUGIN, install_words, remove_plugin
-from tests.cloud.stage.swarm import SWARM_IMAGE, Swarm, address_of, leave, swarm_of
+from tests.cloud.stage.swarm import SWARM_IMAGE, Swarm, address_of, swarm_of
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud, pytest.mark.timeout(600)]
 PAGE = "docs/swarm.md"
@@ -28,11 +28,8 @@ def stages(troupe: Troupe, second_troupe: Troupe) -> Iterator[list[Stage]]:
         for stage in stages:
             stage.docker("tag", IMAGE, SWARM_IMAGE)
         yield stages
-        swarm = Swarm(stages)
-        for service in stages[0].docker("service", "ls", "-q", check=False).split():
-            swarm.remove_service(service)
-        for stage in reversed(stages):
-            leave(stage.machine)
+        Swarm(stages).end()
+        for stage in stages:
             remove_plugin(stage.docker)
 
 

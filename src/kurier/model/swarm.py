@@ -53,9 +53,13 @@ def is_definition(network: DockerNetworkId) -> bool:
     return network.endswith(_SUFFIX)
 
 
-def config_name(name: str) -> str:
-    """The config-only network of a Swarm's network on each node."""
-    return f"{name}.config"
+def config_name(name: str, definition: DockerNetworkId) -> str:
+    """The config-only network of a Swarm's network on each node.
+
+    With the definition's own digits: an engine that left another Swarm by force may keep the one of
+    a like-named network for ever, since it believes that it is in use.
+    """
+    return f"{name}.{definition[:8]}.config"
 
 
 def check_name(name: str) -> None:

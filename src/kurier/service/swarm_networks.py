@@ -102,7 +102,7 @@ class SwarmNetworks:
             try:
                 await self._define(identity, ask)
                 await self._nodes.turn()
-                await self._engine.create(self._swarm_network(ask))
+                await self._engine.create(self._swarm_network(identity, ask))
             except BaseException:
                 await self._networks.delete(identity)
                 await self._nodes.turn()
@@ -173,10 +173,10 @@ class SwarmNetworks:
                     self._ledger.drop_pool(pool.id)
             self._ledger.drop_network(identity)
 
-    def _swarm_network(self, ask: SwarmAsk) -> SwarmNetwork:
+    def _swarm_network(self, identity: DockerNetworkId, ask: SwarmAsk) -> SwarmNetwork:
         return SwarmNetwork(
             ask.name,
-            config_name(ask.name),
+            config_name(ask.name, identity),
             self._context.settings.swarm_driver,
             ask.attachable,
         )

@@ -135,7 +135,7 @@ class SwarmNodes:
     def _node_network(self, definition: Definition) -> NodeNetwork:
         return NodeNetwork(
             definition.id,
-            config_name(definition.name),
+            config_name(definition.name, definition.id),
             self._context.settings.swarm_driver,
             tuple(NodeRange(one.cidr, one.gateway) for one in definition.subnets),
             node_options(definition),

@@ -41,6 +41,8 @@ class Stage:
         self.machine = machine
         self.neutron = neutron
         self.prefix = prefix
+        self.through = ""
+        """The managed plugin, where the engine shall reach the daemon through it."""
         self._owner = {"project_id": owner} if owner else {}
         self.docker = Docker(machine)
         # A short path: unix sockets have room for about a hundred characters.
@@ -85,7 +87,12 @@ class Stage:
     @property
     def driver_options(self) -> tuple[str, ...]:
         """What makes a Docker network Kurier's."""
-        return ("-d", self.daemon.driver, "--ipam-driver", self.daemon.driver)
+        return ("-d", self.driver, "--ipam-driver", self.driver)
+
+    @property
+    def driver(self) -> str:
+        """The driver's name, as a user of Docker gives it."""
+        return self.through or self.daemon.driver
 
     def fail_network(self, *options: str) -> str:
         """A `docker network create` that must fail, and what it says."""

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+from kurier.docker.swarm_api import LABEL as DEFINITION
 from localcloud.api import Host
 from tests.cloud.stage.engine import IMAGE, Docker
 from tests.cloud.stage.machine import Machine, local_host
@@ -98,7 +100,14 @@ class Swarm:
         wait_until(lambda: self.state(node) == "ready", f"{stage.machine.name} is ready")
 
     def end(self) -> None:
-        """Every host leaves, the manager last."""
+        """Services and networks go, then every host leaves, the manager last."""
+        for service in self.docker("service", "ls", "-q", check=False).split():
+            name = self.docker("service", "inspect", "-f", "{{.Spec.Name}}", service)
+            self.remove_service(name)
+        listing = ("network", "ls", "--filter", "scope=swarm", "--format", "{{.Name}}")
+        for network in self.docker(*listing, check=False).split():
+            if network != "ingress":
+                self.docker("network", "rm", network, check=False)
         for stage in reversed(self.stages):
             leave(stage.machine)
 
@@ -232,8 +241,13 @@ def leave(machine: Machine) -> None:
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
         docker("swarm", "leave", "--force", check=False)
     docker("network", "rm", "docker_gwbridge", check=False)
+    parts = docker("network", "ls", "-q", "--filter", f"label={DEFINITION}").split()
+    stuck = [one for one in parts if docker.attempt("network", "rm", one).returncode]
     if isinstance(machine, Host) and machine.owns_engine:
+        root = Path(docker("info", "--format", "{{.DockerRootDir}}"))
         machine.stop_dockerd()
+        if stuck:  # an engine that was made to leave with tasks may believe them in use for ever
+            (root / "network/files/local-kv.db").unlink()
         machine.start_dockerd()
 
 
@@ -241,6 +255,8 @@ def sweep_swarm(machine: Machine) -> None:
     """Ends a Swarm that a killed session left; a Swarm that no test made is none of ours."""
     docker = Docker(machine)
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive":
+        if docker("network", "ls", "-q", "--filter", f"label={DEFINITION}"):
+            leave(machine)
         return
     label = f'{{{{index .Spec.Labels "{LABEL}"}}}}'
     ours = docker("node", "inspect", "-f", label, "self", check=False) == "1"
