@@ -144,6 +144,19 @@ async def test_who_gave_up_before_it_went_out_is_left_out() -> None:
     assert neutron.requests == [["blue"]]
 
 
+async def test_who_gave_up_while_a_bulk_was_refused_is_not_tried_alone() -> None:
+    neutron = NeutronInMemory()
+    neutron.open.clear()
+    ours = gathering(neutron)
+    hasty = asyncio.create_task(ours.create(spec(BAD, "hasty")))
+    patient = asyncio.create_task(ours.create(spec("blue", "patient")))
+    await neutron.asked.acquire()
+    hasty.cancel()
+    neutron.open.set()
+    assert (await patient).device_id == "patient"
+    assert neutron.requests == [[BAD, "blue"], ["blue"]]
+
+
 async def test_a_port_that_a_bulk_made_without_its_groups_is_not_handed_out() -> None:
     neutron = NeutronInMemory()
     neutron.forgets_groups = True

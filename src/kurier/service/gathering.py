@@ -96,7 +96,8 @@ class Gathering:
             ports = await self._cloud.create_ports([one.spec for one in together])
         except KurierError as error:
             if error.code in _WORTH_A_TRY_ALONE:
-                await asyncio.gather(*(self._alone(one) for one in together))
+                waiting = [one for one in together if not one.answer.done()]
+                await asyncio.gather(*map(self._alone, waiting))
                 return
             for one in together:
                 _fail(one, error)
