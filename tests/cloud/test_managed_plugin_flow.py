@@ -11,9 +11,7 @@ from tests.cloud import test_containers, test_networks
 from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage
 from tests.cloud.stage.plugin import PLUGIN, install_plugin, remove_plugin
-from tests.cloud.test_containers import compose_config
 
-__all__ = ["compose_config"]
 pytestmark = pytest.mark.local_cloud
 
 for module in (test_containers, test_networks):

@@ -190,7 +190,7 @@ def test_tags_that_are_named_exist() -> None:
     row = re.compile(r"^\| [\w, ]+ \| (`kur[^|]+) \|", re.MULTILINE)
     cells = row.findall(text("docs/operators.md"))
     named = {one for cell in cells for one in re.findall(r"`(kur[a-z.]+:?)", cell)}
-    source = text("src/kurier/model/tags.py") + text("src/kurier/service/exposure.py")
+    source = text("src/kurier/model/tags.py") + text("src/kurier/model/swarm.py")
     valued = {f"kurier.{key}:" for key in ATTRIBUTES}
     assert len(named) > 8
     assert [one for one in named - valued if one.rstrip(":") not in source] == []
