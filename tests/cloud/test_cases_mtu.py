@@ -7,6 +7,7 @@ KURIER_TEST_ROUNDS says how many rounds (default 60).
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import Any
 
 import pytest
 
+from kurier.model.tags import parse_pool
+from tests.cloud.conftest import OwnStage
 from tests.cloud.stage import Stage, wait_until
+from tests.cloud.stage.pools import pool_of
 
 ROUNDS = int(os.environ.get("KURIER_TEST_ROUNDS", "60"))
 WARMING = 10
@@ -94,6 +98,43 @@ def test_many_rounds_leave_nothing(stage: Stage, lan: str) -> None:
         rounds(stage, lan, container, ROUNDS)
         wait_until(lambda: at_most(held(stage), before), f"no more than {before}", 60)
     print(f"{ROUNDS} rounds; before and after: {before}, {held(stage)}")
+
+
+@pytest.mark.timeout(600)
+def test_a_thousand_rounds_of_the_protocol_leave_nothing(own_stage: OwnStage) -> None:
+    """The calls of a start and a stop, on ready ports, as fast as they are answered."""
+    settings = {"enabled": True, "min": 4, "max": 4, "cooling": 0.1, "lag": 0.0}
+    with own_stage({"pool": settings}) as stage, stage.unchanged():
+        network = stage.create_network()
+        wait_until(lambda: pool_of(stage, network)["ready"] == 4, "ports are ready", 60)
+        calls(stage, network, WARMING)
+        before = held(stage)
+        calls(stage, network, 1000)
+        wait_until(lambda: pool_of(stage, network)["ready"] == 4, "ports are ready again", 60)
+        wait_until(lambda: at_most(held(stage), before), f"no more than {before}", 60)
+        stage.remove_network(network)
+
+
+def calls(stage: Stage, network: str, number: int) -> None:
+    """So many starts and stops as an engine would ask for them."""
+    (subnet,) = stage.neutron_subnets(stage.neutron_network(network).id)
+    (pool,) = {found for found in map(parse_pool, subnet.tags) if found}
+    identity = stage.docker.inspect("network", network)["Id"]
+
+    def ask(method: str, **body: object) -> dict[str, Any]:
+        status, answer = stage.daemon.call(method, body)
+        assert status == 200, answer
+        return answer
+
+    for _ in range(number):
+        wait_until(lambda: pool_of(stage, network)["ready"] > 0, "a port is ready", 60)
+        both = {"NetworkID": identity, "EndpointID": secrets.token_hex(32)}
+        address = ask("IpamDriver.RequestAddress", PoolID=pool, Address="")["Address"]
+        ask("NetworkDriver.CreateEndpoint", **both, Interface={"Address": address})
+        ask("NetworkDriver.Join", **both, SandboxKey="/var/run/docker/netns/none", Options={})
+        ask("NetworkDriver.Leave", **both)
+        ask("NetworkDriver.DeleteEndpoint", **both)
+        ask("IpamDriver.ReleaseAddress", PoolID=pool, Address=address.partition("/")[0])
 
 
 def rounds(stage: Stage, network: str, container: str, number: int) -> None:
