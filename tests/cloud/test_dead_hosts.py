@@ -24,7 +24,7 @@ from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.machine import local_host
 from tests.cloud.stage.racers import Racer, swarm_id
 
-pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
+pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud, pytest.mark.administrator]
 ENVIRONMENT = "kt-mortal"
 SETTINGS: Table = {
     "daemon": {"environment": ENVIRONMENT},

@@ -59,3 +59,14 @@ def test_containers_talk_where_the_policy_allows(allowed: None, member: Stage) -
         assert member.neutron_port(one).name == one
         member.remove_container(one, two)
         member.remove_network(name)
+
+
+def test_whether_a_host_lives_is_not_told_to_a_tenant(allowed: None, member: Stage) -> None:
+    """Neutron's default policy leaves agents out of a tenant's list."""
+    container = member.run_container(member.create_network())
+    (row,) = [one for one in member.daemon.told("host", "list") if one["here"]]
+    assert (row["host"], row["leased"], row["alive"]) == (member.machine.hostname, 1, "unknown")
+    member.remove_container(container)
+    said = member.daemon.kurier("host", "forget", "no-such-host")
+    assert "whether it is alive is not known" in said.stdout
+    assert "There is nothing to take away" in said.stdout

@@ -2,9 +2,9 @@
 """A Neutron of networks, subnets and tags in memory, for races that need every order of events.
 
 It refuses what the real one refuses (`If-Match`, overlaps, what is gone), and each call takes some
-of the loop's time before and after its effect. A DELETE compares its revision at its beginning
-alone, as the real one was seen to do. `tests/cloud/test_races.py` runs such races on the real
-one.
+of the loop's time before and after its effect, one in ten of them ten times as long. A DELETE
+compares its revision at its beginning alone, as the real one was seen to do.
+`tests/cloud/test_races.py` runs such races on the real one.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ _Answer = TypeVar("_Answer")
 class NeutronInMemory:
     """What `service.protocols.Cloud` says of networks, subnets and their tags."""
 
-    def __init__(self, chance: Random, slowest: float = 0.8) -> None:
+    def __init__(self, chance: Random, usual: float = 0.2, tail: float = 0.1) -> None:
         self._chance = chance
-        self._slowest = slowest
+        self._usual = usual
+        self._tail = tail
         self.there: dict[NetworkId, Network] = {}
         self._subnets: dict[SubnetId, Subnet] = {}
+        self.made = 0
+        """How many networks were ever made."""
         self.deleted: list[str] = []
         """The names of networks that were deleted, in order."""
 
@@ -67,6 +70,7 @@ class NeutronInMemory:
         def create() -> Network:
             identity = NetworkId(f"{self._chance.getrandbits(64):016x}")
             self.there[identity] = Network(identity, spec.name, spec.description)
+            self.made += 1
             return self.there[identity]
 
         return await self._at_some_moment(create)
@@ -152,10 +156,14 @@ class NeutronInMemory:
         await self._at_some_moment(replace_all)
 
     async def _at_some_moment(self, effect: Callable[[], _Answer]) -> _Answer:
-        await asyncio.sleep(self._chance.uniform(0.0, self._slowest))
+        await asyncio.sleep(self._some_time())
         answer = effect()
-        await asyncio.sleep(self._chance.uniform(0.0, self._slowest))
+        await asyncio.sleep(self._some_time())
         return answer
+
+    def _some_time(self) -> float:
+        spent = self._chance.uniform(0.0, self._usual)
+        return spent * 10 if self._chance.random() < self._tail else spent
 
     def _tag(self, kind: Kind, resource_id: str, tag: frozenset[str], *, add: bool) -> None:
         if kind is Kind.NETWORK:

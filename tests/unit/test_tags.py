@@ -154,3 +154,65 @@ def test_a_role_takes_the_place_of_the_one_before_and_others_tags_stay() -> None
 def test_the_host_of_a_port_is_read_back() -> None:
     assert tags.host_of(frozenset({tags.host_tag("node-1"), "x"})) == "node-1"
     assert tags.host_of(frozenset({"x"})) == ""
+
+
+HOSTS = st.text(min_size=1, max_size=80)
+
+
+@given(st.builds(tags.Mapping, environments.map(tags.environment_mark), swarm_ids), st.sets(HOSTS))
+def test_a_shared_networks_hosts_are_read_as_they_were_written(
+    mapping: tags.Mapping, hosts: set[str]
+) -> None:
+    written = frozenset(tags.attendance_tag(mapping, host) for host in hosts)
+    assert tags.attendants(written | {tags.MADE}, mapping) == set(map(tags.host_mark, hosts))
+    assert set(map(tags.attending_mark, written)) == set(map(tags.host_mark, hosts))
+    assert all(map(tags.is_attendance, written))
+    assert all(len(tag) <= tags.LIMIT for tag in written)
+    assert tags.in_use(written) is bool(hosts)
+
+
+@given(swarm_ids, swarm_ids, HOSTS)
+def test_attendance_is_of_one_environments_network(
+    network: DockerNetworkId, other: DockerNetworkId, host: str
+) -> None:
+    assume(network[:12] != other[:12])
+    found = frozenset({tags.attendance_tag(tags.Mapping("01234567", network), host)})
+    assert tags.attendants(found, tags.Mapping("01234567", other)) == frozenset()
+    assert tags.attendants(found, tags.Mapping("76543210", network)) == frozenset()
+
+
+@given(HOSTS, HOSTS, pools, networks)
+def test_of_several_hosts_pools_each_finds_its_own(
+    host: str, other: str, random: PoolId, network: DockerNetworkId
+) -> None:
+    assume(host != other)
+    mine, theirs = tags.own_pool(host, random), tags.own_pool(other, random)
+    assert tags.pool_mark(mine) == tags.host_mark(host)
+    assert len(mine) == 32
+    served = frozenset(tags.serving_tag(network, one) for one in (mine, theirs))
+    assert tags.pool_serving(served, network, host) == mine
+    assert tags.pool_serving(served, network, other) == theirs
+    assert {tags.parse_serving(tag) for tag in served} == {
+        (network[:8], mine),
+        (network[:8], theirs),
+    }
+
+
+@given(mappings, mappings)
+def test_a_networks_environment_is_that_of_its_mapping(
+    one: tags.Mapping, other: tags.Mapping
+) -> None:
+    assume(one.network != other.network)
+    found = [tags.mapping_tag(one), tags.mapping_tag(other)]
+    assert tags.environment_of(found, one.network) == one.environment
+    assert tags.environment_of(found[1:], one.network) == ""
+
+
+@given(engine_ids)
+def test_an_engines_own_network_is_not_shared(network: DockerNetworkId) -> None:
+    assert not tags.is_shared(network)
+
+
+@given(swarm_ids)
+def test_a_swarms_network_is_shared(network: DockerNetworkId) -> None:
+    assert tags.is_shared(network)
