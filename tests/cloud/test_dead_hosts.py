@@ -122,66 +122,99 @@ def attendants(stage: Stage, neutron_id: str, network: str) -> frozenset[str]:
     return tags.attendants(found, tags.Mapping(mark, DockerNetworkId(network)))
 
 
-@pytest.mark.timeout(480)
-def test_all_of_a_dead_host_goes_and_the_others_notice_nothing(pair: Pair) -> None:
-    living, mortal = pair.living, pair.mortal
-    host = mortal.machine.hostname
+@dataclass(frozen=True)
+class Scene:
+    """What the mortal host has: a part in a Swarm's network, a network of its own, and a guest's
+    place on a user's network, on the user's own port.
+    """
+
+    network: str
+    shared: str
+    racers: list[Racer]
+    own: str
+    theirs: str
+    port: str
+
+
+def scene(pair: Pair) -> Scene:
+    """Has containers run and waits until Neutron was told of them."""
+    mortal = pair.mortal
     network, shared, racers = shared_by_both(pair)
-    lan = living.create_network()
-    first, second = living.run_container(lan), living.run_container(lan)
-    gone = mortal.neutron_network(own_network_in_use(mortal)).id
-    cidr = mortal.cidr()
+    own, cidr = mortal.create_network(), mortal.cidr()
+    mortal.run_container(own, "--expose", "8080")
     theirs = mortal.make_network(cidr)
-    port = mortal.make_port(theirs.id, str(cidr[40]), description="mine")
     mortal.neutron.network.set_tags(theirs, ["kept"])
+    port = mortal.make_port(theirs.id, str(cidr[40]), description="mine")
     guest = mortal.create_network("-o", f"neutron.net.uuid={theirs.id}", subnet=cidr)
     mortal.run_container(guest, "--ip", str(cidr[40]))
-    mortal.settled()
-    living.settled()
-    groups = {one.id for one in living.neutron.network.security_groups(tags=tags.MADE)}
+    for stage in (mortal, pair.living):
+        stage.settled()
+    return Scene(network, shared, racers, mortal.neutron_network(own).id, theirs.id, port.id)
 
+
+@pytest.mark.timeout(480)
+def test_all_of_a_dead_host_goes_and_the_others_notice_nothing(pair: Pair) -> None:
+    living, host = pair.living, pair.mortal.machine.hostname
+    lan = living.create_network()
+    first, second = living.run_container(lan), living.run_container(lan)
+    there = scene(pair)
+    exposing = len(groups_of(living))
     refused = living.daemon.kurier("host", "forget", host, "--yes", check=False)
     assert refused.returncode == 1
     assert "are alive" in refused.stderr
-    with dead(mortal):
-        row = pair.row(mortal)
-        assert row is not None
-        assert (row["leased"], row["networks"]) == (2, 3)
-        wait_until(
-            lambda: (pair.row(mortal) or {})["alive"] == "no", "it is missed", _AGENTS_PATIENCE
-        )
-        mine = {line_of(one) for one in pair.of(living)}
+
+    with dead(pair.mortal):
+        assert (pair.row(pair.mortal) or {}).items() >= {"leased": 2, "networks": 3}.items()
+        missed = partial(is_missed, pair)
+        wait_until(missed, "Neutron misses the host's agents", _AGENTS_PATIENCE)
+        before = {line_of(one) for one in pair.of(living)}
         told = pair.forget()
 
-        assert [one["port"] for one in told["given_back"]] == [port.id]
-        assert pair.of(mortal) == [] == pair.pools_of(mortal)
-        assert pair.row(mortal) is None
-        assert living.neutron.network.find_network(gone) is None
-        assert living.neutron.network.get_network(theirs.id).tags == ["kept"]
-        after = living.neutron.network.get_port(port.id)
-        assert (after.tags, after.device_owner, after.device_id) == ([], "", "")
-        assert (after.description, after.binding_host_id) == ("mine", "")
-        left = {one.id for one in living.neutron.network.security_groups(tags=tags.MADE)}
-        assert len(groups - left) == 1
-        assert attendants(living, shared, network) == {tags.host_mark(living.machine.hostname)}
-        assert {line_of(one) for one in pair.of(living)} == mine
+        assert [one["port"] for one in told["given_back"]] == [there.port]
+        assert_forgotten(pair, there)
+        assert_given_back(living, there)
+        assert exposing - len(groups_of(living)) == 1
+        assert {line_of(one) for one in pair.of(living)} == before
         assert living.pings(first, living.ip_of(second))
         assert [pair.forget()[kind] for kind in ("ports", "networks", "tags")] == [[], [], 0]
-    for one in racers:
-        assert one.remove(network) == ""
-    wait_until(lambda: living.neutron.network.find_network(shared) is None, "both have left", 60)
+    for one in there.racers:
+        assert one.remove(there.network) == ""
+    gone = partial(living.neutron.network.find_network, there.shared)
+    wait_until(lambda: gone() is None, "the last one out takes the shared network along", 60)
+
+
+def is_missed(pair: Pair) -> bool:
+    """Whether Neutron calls the mortal host's agents dead."""
+    row = pair.row(pair.mortal)
+    return row is not None and row["alive"] == "no"
+
+
+def assert_forgotten(pair: Pair, there: Scene) -> None:
+    """Nothing tells of the host, and the living one is alone on what they shared."""
+    living = pair.living
+    assert pair.of(pair.mortal) == pair.pools_of(pair.mortal) == []
+    assert pair.row(pair.mortal) is None
+    assert living.neutron.network.find_network(there.own) is None
+    alone = {tags.host_mark(living.machine.hostname)}
+    assert attendants(living, there.shared, there.network) == alone
+
+
+def assert_given_back(living: Stage, there: Scene) -> None:
+    """The user's network and port are the user's again."""
+    assert living.neutron.network.get_network(there.theirs).tags == ["kept"]
+    port = living.neutron.network.get_port(there.port)
+    assert (port.tags, port.device_owner, port.device_id) == ([], "", "")
+    assert (port.description, port.binding_host_id) == ("mine", "")
+
+
+def groups_of(stage: Stage) -> list[Any]:
+    """The security groups of Kurier's making."""
+    return list(stage.neutron.network.security_groups(tags=tags.MADE))
 
 
 def line_of(port: Any) -> tuple[str, ...]:
     """What must not change of a port that is in use or waits."""
     return (port.id, port.device_id, port.binding_host_id, *sorted(port.tags))
-
-
-def own_network_in_use(stage: Stage) -> str:
-    """A Docker network that is this host's alone, with a container that publishes a port."""
-    name = stage.create_network()
-    stage.run_container(name, "--expose", "8080")
-    return name
 
 
 @pytest.mark.timeout(300)
