@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from tests.cloud.stage.machine import Machine
 
 SHARED = os.environ.get("KURIER_TEST_SHARED") == "1"
 """Whether others use the same Neutron: then only what is surely this session's is compared."""
+
+_BRIDGED = re.compile(r"veth[0-9a-f]{7}")
+"""How the engine's own bridge driver names a link."""
 
 Seen = dict[str, frozenset[str]]
 
@@ -104,15 +108,14 @@ class Watch:
         )
 
     def _links(self) -> frozenset[str]:
-        # An engine makes this bridge for Swarm's own sandbox some time after it joined.
-        listed = [
-            line
-            for line in self.machine.run(["ip", "-o", "link"]).stdout.splitlines()
-            if "docker_gwbridge" not in line
-        ]
+        listed = self.machine.run(["ip", "-o", "link"]).stdout.splitlines()
         names = (line.split(": ")[1].partition("@")[0] for line in listed)
         # Neutron's metadata taps and OVS's own devices come and go with networks, not with us.
-        return frozenset(name for name in names if not name.startswith(("patch-", "genev")))
+        theirs = ("patch-", "genev", "docker_gwbridge")
+        # The engine connects Swarm's own sandbox to a bridge some time after it joined.
+        return frozenset(
+            name for name in names if not (name.startswith(theirs) or _BRIDGED.fullmatch(name))
+        )
 
     def _docker_networks(self) -> frozenset[str]:
         return frozenset(
