@@ -150,7 +150,7 @@ def test_containers_stay_while_their_engine_joins_and_leaves_a_swarm(troupe: Tro
             stage.daemon.restart()
             assert stage.pings(first, addresses[1])
         finally:
-            leave(stage.machine)
+            leave(stage.docker)
         wait_until(lambda: environment_of(stage) == engine, "it left", 20)
         assert (stage.ip_of(first), stage.ip_of(second)) == addresses
         assert stage.pings(first, addresses[1])

@@ -109,7 +109,7 @@ class Swarm:
             if network != "ingress":
                 self.docker("network", "rm", network, check=False)
         for stage in reversed(self.stages):
-            leave(stage.machine)
+            forget_swarm(stage.machine)
 
     def node(self, stage: Stage) -> str:
         """A host's id as a node."""
@@ -231,16 +231,21 @@ def gone(stage: Stage, network: str) -> bool:
     return done.returncode == 0 or "not found" in done.stderr
 
 
-def leave(machine: Machine) -> None:
-    """Leaves the Swarm, if the engine is in one, with what the engine keeps of it.
-
-    An engine that left may hold its port 7946 for ever ("timeout while waiting for ingress network
-    removal") and then learns no names in its next Swarm, until it is started anew.
-    """
-    docker = Docker(machine)
+def leave(docker: Docker) -> None:
+    """Leaves the Swarm, if the engine is in one; containers that are none of its run on."""
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
         docker("swarm", "leave", "--force", check=False)
     docker("network", "rm", "docker_gwbridge", check=False)
+
+
+def forget_swarm(machine: Machine) -> None:
+    """Leaves the Swarm with all that the engine keeps of it; an engine of ours is started anew.
+
+    One that left may hold its port 7946 for ever ("timeout while waiting for ingress network
+    removal"), and then learns no names in its next Swarm.
+    """
+    docker = Docker(machine)
+    leave(docker)
     parts = docker("network", "ls", "-q", "--filter", f"label={DEFINITION}").split()
     stuck = [one for one in parts if docker.attempt("network", "rm", one).returncode]
     if isinstance(machine, Host) and machine.owns_engine:
@@ -256,11 +261,11 @@ def sweep_swarm(machine: Machine) -> None:
     docker = Docker(machine)
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive":
         if docker("network", "ls", "-q", "--filter", f"label={DEFINITION}"):
-            leave(machine)
+            forget_swarm(machine)
         return
     label = f'{{{{index .Spec.Labels "{LABEL}"}}}}'
     ours = docker("node", "inspect", "-f", label, "self", check=False) == "1"
     owned = isinstance(machine, Host) and machine.owns_engine
     assert ours or owned, "this machine's engine is in a Swarm that no test made"
-    leave(machine)
+    forget_swarm(machine)
     remove_plugin(docker)
