@@ -8,6 +8,7 @@ import contextlib
 import gc
 import json
 import os
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -66,7 +67,7 @@ def switch(shared_switch: Switch) -> Iterator[Switch]:
         shared_switch.vsctl("del-port", port)
     for device in ("ktap1", "ktap2", "ktip1", "ktip2", "ktap3"):
         if device in devices():
-            run("ip", "link", "del", device)
+            remove(device)
     shared_switch.vsctl("clear", "Open_vSwitch", ".", "external_ids")
 
 
@@ -75,6 +76,12 @@ async def datapath(switch: Switch) -> AsyncIterator[OpenVSwitchDatapath]:
     datapath = OpenVSwitchDatapath(switch.remote, BRIDGE)
     yield datapath
     await datapath.close()
+
+
+def remove(device: str) -> None:
+    """Removes a link; one whose namespace just ended goes by itself meanwhile."""
+    subprocess.run(("ip", "link", "del", device), capture_output=True, check=False)
+    assert device not in devices(), f"{device} cannot be removed"
 
 
 def devices() -> set[str]:
