@@ -283,6 +283,8 @@ def _troupe(machine: Machine, neutron: Connection, prefix: str) -> Troupe:
     if _own_cloud() is None and _CLOUD != ADMIN_CLOUD:
         with connect(Cloud.load(), _CLOUD) as tenant:
             owner = str(tenant.current_project_id)
+            # Neutron makes a project's default group when it is first asked for one.
+            list(tenant.network.security_groups())
     troupe = Troupe(machine, neutron, _own_cloud() or _CLOUD, prefix, owner)
     _TROUPES.append(troupe)
     return troupe
