@@ -212,6 +212,11 @@ def serving_tag(network: DockerNetworkId, pool: PoolId) -> str:
     return f"kurier.for:{network[:8]}:{pool}"
 
 
+def pool_tags(network: DockerNetworkId, pool: PoolId) -> tuple[str, str]:
+    """Both tags that a pool puts on its subnet; exactly these go when it ends."""
+    return (pool_tag(pool), serving_tag(network, pool))
+
+
 def parse_serving(tag: str) -> tuple[str, PoolId] | None:
     """The first 8 characters of an engine network's id, and the pool that serves it; or None."""
     found = _SERVING.match(tag)

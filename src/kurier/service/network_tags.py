@@ -109,7 +109,7 @@ def _subnet_tags(record: NetworkRecord, subnet: SubnetRecord) -> tuple[str, ...]
     made = (tags.MADE,) if subnet.made else ()
     if not subnet.pool_id:
         return made
-    return (*made, tags.pool_tag(subnet.pool_id), tags.serving_tag(record.id, subnet.pool_id))
+    return (*made, *tags.pool_tags(record.id, subnet.pool_id))
 
 
 def _attributes(record: NetworkRecord) -> tuple[str, ...]:

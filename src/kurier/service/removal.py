@@ -184,10 +184,7 @@ class Removal:
         """Takes this host's pools off the subnets."""
         for subnet in record.subnets:
             if subnet.pool_id:
-                for tag in (
-                    tags.pool_tag(subnet.pool_id),
-                    tags.serving_tag(record.id, subnet.pool_id),
-                ):
+                for tag in tags.pool_tags(record.id, subnet.pool_id):
                     await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tag)
 
     async def _drop_reserved(self, record: NetworkRecord) -> None:

@@ -109,9 +109,9 @@ class SwarmNetworks:
                 raise
         return await self._view_of(identity)
 
-    async def remove(self, name: str) -> str:
-        """Removes it from the Swarm and from Neutron; what Neutron must keep is told. NOT_FOUND,
-        IN_USE, UNSUPPORTED.
+    async def remove(self, name: str) -> None:
+        """Removes it from the Swarm and from Neutron. NOT_FOUND, UNSUPPORTED, IN_USE where the
+        engine uses it or Neutron must keep what others use.
         """
         async with self._one:
             await self._require_manager()
@@ -126,7 +126,6 @@ class SwarmNetworks:
                 await self._networks.delete(definition.id)
             finally:
                 await self._nodes.turn()
-        return ""
 
     async def views(self) -> list[SwarmView]:
         """Every network of this Swarm."""
