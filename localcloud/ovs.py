@@ -148,6 +148,9 @@ def start_switch(place: Place) -> bool:
             ),
             30,
         )
+        # Bridges that the database has from before are made anew; ovs-vsctl, which then has
+        # nothing to change, would not wait for their devices.
+        daemon.wait_ready(lambda: _devices_there(place), 30)
     wire(place)
     return started
 
@@ -282,6 +285,13 @@ def _refuse_foreign_bridges(place: Place) -> None:
                 f"This machine already has a network device {name} that is not this "
                 "cloud's; the local cloud needs that name."
             )
+
+
+def _devices_there(place: Place) -> bool:
+    """Whether every bridge of the database has its device."""
+    return all(
+        succeeds([*place.enter, "ip", "link", "show", "dev", bridge]) for bridge in _bridges(place)
+    )
 
 
 def _bridges(place: Place) -> list[str]:
