@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -40,10 +40,13 @@ POST = Call("POST", "/networks", "create it", body={"network": {}})
 
 
 class Noon:
-    """It is always noon, but time goes by."""
+    """It is noon until somebody says otherwise, but time goes by."""
+
+    def __init__(self) -> None:
+        self.moment = NOON
 
     def now(self) -> datetime:
-        return NOON
+        return self.moment
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -191,10 +194,21 @@ def test_what_a_neutron_that_is_just_back_hides_is_asked_for_again(play: Play) -
     assert way.send(GET)
 
 
+def test_so_is_what_a_neutron_hides_that_is_met_for_the_first_time(play: Play) -> None:
+    """Kurier and Neutron may have started at the same moment."""
+    server = play([(404, HIDDEN), (200, NETWORK)])
+    assert transport(server.url).send(GET)
+    assert len(server.seen) == 2
+
+
 def test_what_a_policy_hides_is_not_found_at_once(play: Play) -> None:
-    server = play([(404, HIDDEN)])
-    assert error_of(transport(server.url), GET).code is Code.NOT_FOUND
-    assert len(server.seen) == 1
+    clock = Noon()
+    server = play([(200, NETWORK), (404, HIDDEN)])
+    way = Transport(region(server.url), SHORT, clock)
+    assert way.send(GET)
+    clock.moment += timedelta(minutes=1)
+    assert error_of(way, GET).code is Code.NOT_FOUND
+    assert len(server.seen) == 2
 
 
 def test_nobody_listens() -> None:

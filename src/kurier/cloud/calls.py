@@ -119,12 +119,12 @@ class HealthRecord:
     def answered(self, now: datetime) -> None:
         """Neutron gave an answer, if only a refusal."""
         with self._lock:
-            if self._now.away_since is not None:
+            if self._now.away_since is not None or self._now.last_ok is None:
                 self._back = now
             self._now = replace(self._now, last_ok=now, away_since=None)
 
     def just_back(self, now: datetime) -> bool:
-        """Whether the first answer after an absence is only seconds old."""
+        """Whether the first answer, of all or after an absence, is only seconds old."""
         return self._back is not None and now - self._back < _FRESH
 
     def away(self, now: datetime) -> datetime:
