@@ -26,7 +26,7 @@ class Subnets:
         found = await self.there(network, part)
         if found is None:
             doing(f"Neutron was making subnet {part.cidr}")
-            made = await self._cloud.create_subnet(await self._subnet_spec(record, network, part))
+            made = await self._create(await self._subnet_spec(record, network, part))
             return subnet_record(made, part, made=True)
         if record.made and part.pool is not None and part.pool.subnet_id == found.id:
             if record.internal and found.gateway is not None:
@@ -34,6 +34,17 @@ class Subnets:
             return subnet_record(found, part, made=True)
         check_existing(found, part)
         return subnet_record(found, part, made=False)
+
+    async def _create(self, spec: SubnetSpec) -> Subnet:
+        """Neutron ends in an internal error where the network goes at the same moment; then it is
+        the network's absence that is told, by NOT_FOUND.
+        """
+        try:
+            return await self._cloud.create_subnet(spec)
+        except KurierError as error:
+            if error.code is Code.CLOUD_ERROR:
+                await self._cloud.network(spec.network_id)
+            raise
 
     async def there(self, network: Network, part: Part) -> Subnet | None:
         """The subnet that a network has for a range; BAD_REQUEST where the user named another."""
