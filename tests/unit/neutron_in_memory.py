@@ -112,7 +112,8 @@ class NeutronInMemory:
 
     async def create_subnet(self, spec: SubnetSpec) -> Subnet:
         def create() -> Subnet:
-            self._require(spec.network_id)
+            if spec.network_id not in self.there:
+                raise KurierError(Code.CLOUD_ERROR, "An internal error: no such row (HTTP 500).")
             cidr = spec.cidr
             assert cidr is not None, "this Neutron has no subnet pools"
             there = [one for one in self._subnets.values() if one.network_id == spec.network_id]
@@ -122,6 +123,8 @@ class NeutronInMemory:
             self._subnets[identity] = Subnet(identity, spec.network_id, spec.name, cidr)
             return self._subnets[identity]
 
+        # Neutron looks for the network first, and ends in an internal error if it goes meanwhile.
+        await self._at_some_moment(lambda: self._require(spec.network_id))
         return await self._at_some_moment(create)
 
     async def delete_subnet(self, subnet_id: SubnetId) -> None:
