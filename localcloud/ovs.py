@@ -289,9 +289,7 @@ def _refuse_foreign_bridges(place: Place) -> None:
 
 def _devices_there(place: Place) -> bool:
     """Whether every bridge of the database has its device."""
-    return all(
-        succeeds([*place.enter, "ip", "link", "show", "dev", bridge]) for bridge in _bridges(place)
-    )
+    return all(network.device_exists(bridge, place.enter) for bridge in _bridges(place))
 
 
 def _bridges(place: Place) -> list[str]:
