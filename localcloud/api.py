@@ -104,6 +104,14 @@ class Cloud:
         """Host names of the chassis that OVN knows."""
         return ovs.chassis(self.layout)
 
+    def await_hosts(self, seconds: int = 60) -> None:
+        """Wait until every host's switch has what Neutron has told OVN so far.
+
+        Raises `CloudError` after `seconds`; a chassis whose ovn-controller does not run is waited
+        for as well.
+        """
+        ovn.await_hosts(self.layout, seconds)
+
     def status(self) -> list[StatusRow]:
         """One row per process, and what the APIs and engines answer."""
         settings = self.settings

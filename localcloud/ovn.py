@@ -85,6 +85,26 @@ def start(layout: Layout) -> str:
     return "started" if any(started) else "running"
 
 
+def await_hosts(layout: Layout, seconds: int) -> None:
+    """Wait until every chassis has all that Neutron has written so far in its switch.
+
+    OVN promises it late: a port is up when its own chassis has it, and the others learn of it when
+    they come to it (ovn-nbctl(8), `--wait=hv`). Raises `CloudError` after `seconds`.
+    """
+    database = northbound(layout)
+    run(
+        [
+            database.client,
+            f"--timeout={seconds}",
+            f"--db=unix:{database.socket}",
+            "--wait=hv",
+            "sync",
+        ],
+        env=environment(layout),
+        what="Waiting for all hosts' switches",
+    )
+
+
 def create_file(file: Path, schema: Path) -> None:
     """Make an OVSDB file unless there is one: whole or not at all, also when killed."""
     if not file.exists():
