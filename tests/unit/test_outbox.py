@@ -16,8 +16,10 @@ from kurier.ledger import SqliteLedger
 from kurier.model.errors import Code, KurierError
 from kurier.model.records import Job
 from kurier.service.outbox import JobKind, Outbox
+from kurier.service.traffic import Traffic
 
 KIND = JobKind.DROP_LEASE
+LAG = 20.0
 AWAY = KurierError(Code.CLOUD_AWAY, "Neutron is away.")
 
 
@@ -55,9 +57,10 @@ class Host:
 
     def start(self) -> None:
         self.ledger = SqliteLedger(self.folder)
-        self.outbox = Outbox(self.ledger, self.clock, backoff_max=30.0)
+        self.traffic = Traffic(self.clock)
+        self.outbox = Outbox(self.ledger, self.clock, 30.0, self.traffic, lag=LAG)
         self.outbox.handle(KIND, self.work)
-        self.outbox.handle(JobKind.SETTLE, self.nothing)
+        self.outbox.handle(JobKind.NAME_NETWORK, self.nothing)
 
     async def work(self, job: Job) -> None:
         self.done.append(job)
@@ -69,9 +72,9 @@ class Host:
 
     async def look(self) -> None:
         """Has the running outbox look at its jobs, and lets it finish what is due."""
-        self.outbox.add(JobKind.SETTLE, "wake")
+        self.outbox.add(JobKind.NAME_NETWORK, "wake")
         await turns()
-        assert self.ledger.job(JobKind.SETTLE, "wake") is None
+        assert self.ledger.job(JobKind.NAME_NETWORK, "wake") is None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -273,3 +276,39 @@ async def test_a_job_of_an_undone_transaction_never_was(host: Host) -> None:
             raise InterruptedError
         await host.look()
     assert host.done == []
+
+
+async def test_what_can_wait_stands_back_while_containers_start(host: Host) -> None:
+    async with host.running():
+        with host.traffic.call():
+            host.outbox.add(KIND, "lease")
+            await host.look()
+            assert host.done == []
+        host.clock.move(1.0)
+        await host.look()
+        assert host.done == []
+        host.clock.move(1.0)
+        await host.look()
+    assert [job.key for job in host.done] == ["lease"]
+
+
+async def test_in_a_burst_without_end_it_waits_no_longer_than_the_lag(host: Host) -> None:
+    async with host.running():
+        with host.traffic.call():
+            host.outbox.add(KIND, "lease")
+            host.clock.move(LAG - 0.1)
+            await host.look()
+            assert host.done == []
+            host.clock.move(0.1)
+            await host.look()
+            assert [job.key for job in host.done] == ["lease"]
+
+
+async def test_what_a_user_waits_for_stands_back_for_nothing(host: Host) -> None:
+    """The ports that a container publishes are shut until it is done."""
+    async with host.running():
+        with host.traffic.call():
+            host.outbox.add(KIND, "lease", pressing="opens ports")
+            host.outbox.add(KIND, "other")
+            await host.look()
+            assert [job.key for job in host.done] == ["lease"]

@@ -336,9 +336,10 @@ class PoolSettings:
         rule=rules.between(0, 256),
     )
     lag: float = option(
-        15.0,
+        30.0,
         "The longest that refilling, and telling Neutron whose a port is, stand back while "
-        "containers start and stop.",
+        "containers start and stop. Published ports are opened at once, and a pool that runs dry "
+        "is refilled at once.",
         unit="seconds",
         rule=rules.between(0.0, 600.0),
     )

@@ -33,7 +33,7 @@ class PoolSettings:
     half_life: float = 30.0
     networks: int = 0
     """How many networks wait for a creation without range."""
-    lag: float = 15.0
+    lag: float = 30.0
     """The longest that settlement and refill stand back while containers start."""
     gather: float = 0.005
     """How long a create waits for others to go with it; 0: it goes alone."""

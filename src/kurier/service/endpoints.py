@@ -24,7 +24,7 @@ from kurier.service.context import Context
 from kurier.service.doing import doing
 from kurier.service.lookup import find_groups, find_qos
 from kurier.service.networks import Networks
-from kurier.service.outbox import SETTLE_DELAY, JobKind, Outbox
+from kurier.service.outbox import PRESSING, SETTLE_DELAY, JobKind, Outbox
 from kurier.service.ports import Guard, Ports, guard_of, requests_of, unattached
 from kurier.service.requests import (
     EndpointAnswer,
@@ -213,7 +213,9 @@ class Endpoints:
     def _attached(self, lease: LeaseRecord) -> LeaseRecord:
         with self._ledger.transaction():
             self._ledger.put_lease(lease)
-            self._outbox.add(JobKind.SETTLE, lease.id, delay=SETTLE_DELAY)
+            # Published ports are shut until it is done, also in the middle of a burst.
+            why = {PRESSING: "opens ports"} if lease.exposed else {}
+            self._outbox.add(JobKind.SETTLE, lease.id, delay=SETTLE_DELAY, **why)
         return lease
 
     def _detach(self, lease: LeaseRecord) -> None:

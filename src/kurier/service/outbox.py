@@ -60,6 +60,8 @@ Handler = Callable[[Job], Awaitable[None]]
 
 STANDS_BACK = {JobKind.SETTLE, JobKind.DROP_LEASE, JobKind.DROP_STOCK, JobKind.DROP_GROUP}
 """What can wait while containers start and stop."""
+PRESSING = "pressing"
+"""In a job's payload: a user waits for what it does, so that it never stands back."""
 
 
 class Outbox:
@@ -75,7 +77,7 @@ class Outbox:
         clock: Clock,
         backoff_max: float,
         traffic: Traffic | None = None,
-        lag: float = 15.0,
+        lag: float = 30.0,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -145,7 +147,7 @@ class Outbox:
         return pause
 
     def _stands_back(self, job: Job, now: datetime) -> bool:
-        if job.kind not in STANDS_BACK:
+        if job.kind not in STANDS_BACK or PRESSING in job.payload:
             return False
         late = job.created_at is None or now - job.created_at >= self._lag
         return not late or bool(self._running)

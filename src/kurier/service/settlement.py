@@ -68,7 +68,8 @@ class Settlement:
             return
         tries = int(job.payload.get("tries", "0")) + 1
         if facts is None and tries < _TRIES:
-            self._outbox.add(JobKind.SETTLE, lease.id, delay=2.0**tries / 2, tries=str(tries))
+            again = {**job.payload, "tries": str(tries)}
+            self._outbox.add(JobKind.SETTLE, lease.id, delay=2.0**tries / 2, **again)
 
     async def _stands(self, port_id: PortId) -> bool:
         try:
