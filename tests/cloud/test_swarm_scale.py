@@ -23,10 +23,17 @@ from tests.cloud.test_swarm import settled
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud, pytest.mark.timeout(900)]
 SETTINGS = {"reconcile": {"interval": 2.0, "grace": 2.0}, "pool": {"enabled": True, "max": 24}}
-_REACH = (
-    'for a in {}; do ping -c 1 -W 3 $a >/dev/null && timeout 5 wget -q -O- "http://$a/" | '
-    "grep -q hello || echo $a; done"
-)
+_REACH = """
+for a in {}; do
+    ping -c 1 -W 3 $a >/dev/null || echo "$a by ping"
+    for try in 1 2 3; do
+        timeout 5 wget -q -O- "http://$a/" | grep -q hello && continue 2
+        sleep 1
+    done
+    echo "$a by HTTP"
+done
+"""
+"""The first ping must be answered. A task runs once its process starts, not once it listens."""
 
 
 _ASK = r"""
