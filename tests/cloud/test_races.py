@@ -139,6 +139,31 @@ def test_one_that_joins_dies_half_way(racers: list[Racer], neutron: Connection) 
         assert left(neutron, network) == [], f"death {number}"
 
 
+@pytest.mark.timeout(60 + 30 * RACES)
+def test_hosts_join_an_operators_network_without_the_subnet_at_once(
+    racers: list[Racer], neutron: Connection
+) -> None:
+    """One of them makes the subnet, the others use it; the last one takes it along."""
+    theirs = neutron.network.create_network(name="kt-races-theirs")
+    neutron.network.set_tags(theirs, ["kept"])
+    try:
+        for number in range(RACES):
+            network, cidr = swarm_id(), f"10.93.{number % 250}.0/24"
+            options = {"neutron.net.uuid": theirs.id}
+            said = at_once([partial(one.create, network, cidr, **options) for one in racers])
+            assert said == ["", "", ""], f"race {number}"
+            (subnet,) = neutron.network.subnets(network_id=theirs.id)
+            assert subnet.cidr == cidr, f"race {number}"
+            assert attendants(neutron, theirs.id, network) == 3, f"race {number}"
+
+            assert at_once([partial(one.remove, network) for one in racers]) == ["", "", ""]
+            settle(racers)
+            assert list(neutron.network.subnets(network_id=theirs.id)) == [], f"race {number}"
+            assert neutron.network.get_network(theirs.id).tags == ["kept"], f"race {number}"
+    finally:
+        neutron.network.delete_network(theirs.id)
+
+
 def insists(one: Racer, network: str, cidr: str) -> str:
     """Creates as a Swarm does: again after a call that waited too long for a dead host."""
     for _ in range(3):

@@ -26,8 +26,15 @@ class Subnets:
         found = await self.there(network, part)
         if found is None:
             doing(f"Neutron was making subnet {part.cidr}")
-            made = await self._create(await self._subnet_spec(record, network, part))
-            return subnet_record(made, part, made=True)
+            try:
+                made = await self._create(await self._subnet_spec(record, network, part))
+            except KurierError as error:
+                # Another host that joins the same network may have been quicker.
+                found = await self.there(network, part) if error.code is Code.CONFLICT else None
+                if found is None:
+                    raise
+            else:
+                return subnet_record(made, part, made=True)
         if record.made and part.pool is not None and part.pool.subnet_id == found.id:
             if record.internal and found.gateway is not None:
                 found = await self._cloud.set_subnet_gateway(found.id, None)
