@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -158,3 +159,34 @@ def test_a_host_name_that_neutron_does_not_know_is_named(troupe: Troupe) -> None
         refusal = stage.fail_container(network)
         assert "could not bind the port to host nowhere" in refusal
         assert "daemon.host" in refusal
+
+
+_LATE = 14.0
+"""Seconds; the engine waits for ten."""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("drawn", [False, True], ids=["given", "drawn"])
+def test_a_network_that_neutron_makes_too_late_goes(
+    brokered: tuple[Stage, Broker], *, drawn: bool
+) -> None:
+    """The create is on its way for longer than anybody waits: told in words, and undone once it
+    has come to pass.
+    """
+    stage, broker = brokered
+    options = ("--subnet", str(stage.cidr()))
+    if drawn:
+        options = ("--ipam-opt", f"neutron.pool.name={stage.make_subnet_pool(stage.cidr()).name}")
+    with stage.unchanged():
+        struck = broker.strike(r"^POST /v2.0/networks", Moment.ARRIVED, lambda: time.sleep(_LATE))
+        assert "Neutron" in stage.fail_network(*options)
+        assert not struck.is_set()
+        wait_until(lambda: 201 in created(broker), "Neutron makes the network after all", 30)
+
+
+def created(broker: Broker) -> list[int]:
+    """What Neutron answered to each create of a network."""
+    return [call.status for call in broker.calls if (call.method, call.path) == _CREATE]
+
+
+_CREATE = ("POST", "/v2.0/networks")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
 from types import SimpleNamespace
@@ -133,6 +134,8 @@ class Host:
     async def leave(self) -> None:
         """DeleteNetwork: the outbox tries it again until it is done."""
         job = Job(JobKind.DROP_NETWORK, NETWORK, _clock().now())
+        if self._ledger.record is not None:
+            self._ledger.record = replace(self._ledger.record, state=NetworkState.REMOVING)
         while self._ledger.record is not None:
             try:
                 await self._drop(job)
@@ -228,6 +231,26 @@ def test_a_users_network_is_as_before_when_the_last_has_left(
         await asyncio.gather(*(one.leave() for one in hosts))
         assert cloud.there[theirs.id].tags == {"kept"}
         assert [one.tags for one in await cloud.subnets()] == [frozenset()]
+
+    run(race)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seeds, st.integers(2, 4), st.integers(1, 4))
+def test_one_makes_the_subnet_that_a_users_network_lacks_and_the_last_takes_it_along(
+    seed: int, number: int, turns: int
+) -> None:
+    async def race(loop: LeapingLoop) -> None:
+        chance = Random(seed)
+        cloud = NeutronInMemory(chance)
+        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        for _ in range(turns):
+            hosts = hosts_of(cloud, loop, chance, number)
+            await asyncio.gather(*(one.join(theirs.id) for one in hosts))
+            assert attendants(cloud) == {tags.host_mark(one.name) for one in hosts}
+            assert [one.cidr for one in await cloud.subnets()] == [RANGE]
+            await asyncio.gather(*(one.leave() for one in hosts))
+            assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
 
     run(race)
 

@@ -21,8 +21,9 @@ from kurier.model.records import NetworkRecord
 from kurier.model.stock import Counts, Stage, StageEvent, StockPort, lacking, surplus
 from kurier.service.context import Context
 from kurier.service.growth import Growth
+from kurier.service.outbox import LOST_ANSWER_DELAY
 from kurier.service.recycling import Recycling
-from kurier.service.stock import LOST_ANSWER_DELAY, Stock, count
+from kurier.service.stock import Stock, count
 from kurier.service.traffic import Traffic
 
 LOG = logging.getLogger(__name__)

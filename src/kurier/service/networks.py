@@ -16,7 +16,7 @@ from kurier.service.assembly import Assembly
 from kurier.service.context import Context
 from kurier.service.doing import doing, patience
 from kurier.service.keeper import Keeper
-from kurier.service.outbox import JobKind, Outbox
+from kurier.service.outbox import UNANSWERED, JobKind, Outbox
 from kurier.service.part import Part
 from kurier.service.pools import Pools
 from kurier.service.recovery import Recovery
@@ -140,12 +140,15 @@ class Networks:
         """At start: takes away networks whose making or removal a stop cut off."""
         for record in self._ledger.networks():
             if record.state is not NetworkState.ACTIVE:
-                self._schedule_removal(record)
+                self._schedule_removal(record, unanswered=record.neutron_id is None)
 
-    def _schedule_removal(self, record: NetworkRecord, delay: float = 0.0) -> None:
+    def _schedule_removal(
+        self, record: NetworkRecord, *, delay: float = 0.0, unanswered: bool = False
+    ) -> None:
+        why = {UNANSWERED: "create network"} if unanswered else {}
         with self._ledger.transaction():
             self._ledger.put_network(replace(record, state=NetworkState.REMOVING))
-            self._outbox.add(JobKind.DROP_NETWORK, record.id, delay=delay)
+            self._outbox.add(JobKind.DROP_NETWORK, record.id, delay=delay, **why)
 
     async def _undo(self, network_id: DockerNetworkId, error: BaseException) -> None:
         record = self._ledger.network(network_id)
@@ -156,7 +159,9 @@ class Networks:
             self._ledger.drop_network(network_id)
             return
         cancelled = isinstance(error, asyncio.CancelledError)
-        self._schedule_removal(record, delay=3.0 if cancelled else 0.0)
+        self._schedule_removal(
+            record, delay=3.0 if cancelled else 0.0, unanswered=record.neutron_id is None
+        )
         if cancelled:
             return
         try:

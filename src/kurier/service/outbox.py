@@ -62,6 +62,11 @@ STANDS_BACK = {JobKind.SETTLE, JobKind.DROP_LEASE, JobKind.DROP_STOCK, JobKind.D
 """What can wait while containers start and stop."""
 PRESSING = "pressing"
 """In a job's payload: a user waits for what it does, so that it never stands back."""
+UNANSWERED = "unanswered"
+"""In a job's payload: Neutron may yet carry out a create whose answer was lost, so that one more
+look follows after `LOST_ANSWER_DELAY`."""
+LOST_ANSWER_DELAY = 12.0
+"""Seconds until a create whose answer was lost has surely ended in Neutron, either way."""
 
 
 class Outbox:

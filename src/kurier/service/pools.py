@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from kurier.model.errors import Code, KurierError, bad_request
+from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError, bad_request
 from kurier.model.ids import IPNetwork, PoolId, SubnetPoolId
 from kurier.model.naming import held_description, held_name
 from kurier.model.neutron import NetworkSpec, Subnet, SubnetPool, SubnetSpec
@@ -24,7 +24,7 @@ from kurier.model.records import Job, PoolRecord
 from kurier.model.tags import KURYR_SUBNET_POOL_EXISTING, own_pool
 from kurier.service.context import Context
 from kurier.service.lookup import default_pool, find_network, find_pool, find_subnet
-from kurier.service.outbox import JobKind, Outbox
+from kurier.service.outbox import LOST_ANSWER_DELAY, UNANSWERED, JobKind, Outbox
 from kurier.service.requests import PoolAnswer, PoolAsk
 
 _HOLD = timedelta(seconds=30)
@@ -236,6 +236,7 @@ class Pools:
     async def _hold(self, pool_id: PoolId, pool: SubnetPool) -> Subnet:
         """Draws a range: Neutron gives one only to a subnet, and a subnet needs a network."""
         spec = NetworkSpec(held_name(pool_id), held_description(pool_id))
+        network = None
         try:
             network = await self._context.cloud.create_network(spec)
             subnet = await self._context.cloud.create_subnet(
@@ -247,8 +248,10 @@ class Pools:
                     enable_dhcp=self._context.settings.enable_dhcp,
                 )
             )
-        except BaseException:
-            self._outbox.add(JobKind.DROP_POOL, pool_id, delay=0.2)
+        except BaseException as error:
+            refused = isinstance(error, KurierError) and error.code in NOTHING_WAS_MADE
+            why = {} if network or refused else {UNANSWERED: "create network"}
+            self._outbox.add(JobKind.DROP_POOL, pool_id, delay=0.2, **why)
             raise
         return subnet
 
@@ -271,6 +274,8 @@ class Pools:
         for network in await cloud.networks(name=held_name(pool_id)):
             if network.description.endswith(pool_id):
                 await cloud.delete_network(network.id)
+        if UNANSWERED in job.payload:
+            self._outbox.add(JobKind.DROP_POOL, pool_id, delay=LOST_ANSWER_DELAY)
 
     async def _drop_kuryr_pool(self, job: Job) -> None:
         pool_id = SubnetPoolId(job.key)

@@ -33,9 +33,9 @@ from kurier.model.records import (
 from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
 from kurier.service.gathering import Gathering
-from kurier.service.outbox import JobKind, Outbox
+from kurier.service.outbox import LOST_ANSWER_DELAY, JobKind, Outbox
 from kurier.service.protocols import Cloud
-from kurier.service.stock import LOST_ANSWER_DELAY, Stock
+from kurier.service.stock import Stock
 
 LOG = logging.getLogger(__name__)
 

@@ -21,11 +21,11 @@ from kurier.model.naming import (
     reserving_key,
 )
 from kurier.model.neutron import Kind, Network, Port, PortFilter, Subnet
-from kurier.model.records import Job, LeaseState, NetworkRecord
+from kurier.model.records import Job, LeaseState, NetworkRecord, NetworkState
 from kurier.model.stock import Stage
 from kurier.service.context import Context
 from kurier.service.growth import Growth
-from kurier.service.outbox import JobKind, Outbox
+from kurier.service.outbox import LOST_ANSWER_DELAY, UNANSWERED, JobKind, Outbox
 from kurier.service.ports import Ports
 from kurier.service.recovery import Recovery
 
@@ -62,12 +62,15 @@ class Removal:
         """Ends one engine network of this host: the outbox's job."""
         network_id = DockerNetworkId(job.key)
         record = self._ledger.network(network_id)
-        if record is None:
-            return
+        if record is None or record.state is not NetworkState.REMOVING:
+            return  # the engine asked for it anew since
         await self._release_leases(network_id)
         await self._empty_pool(network_id)
         if record.neutron_id is None:
             record = await self._find(record)
+            if record.neutron_id is None and UNANSWERED in job.payload:
+                self._outbox.add(JobKind.DROP_NETWORK, network_id, delay=LOST_ANSWER_DELAY)
+                return
         note = await self.leave(record) if record.neutron_id is not None else ""
         with self._ledger.transaction():
             for pool in self._ledger.pools():

@@ -32,13 +32,11 @@ from kurier.model.stock import (
 )
 from kurier.model.swarm import is_definition
 from kurier.service.context import Context
-from kurier.service.outbox import SETTLE_DELAY, JobKind, Outbox
+from kurier.service.outbox import LOST_ANSWER_DELAY, SETTLE_DELAY, JobKind, Outbox
 
 LOG = logging.getLogger(__name__)
 _DRAINED = "pool-drained"
 _EVERYWHERE = "*"
-LOST_ANSWER_DELAY = 12.0
-"""Seconds until a create whose answer was lost has surely ended in Neutron, either way."""
 
 
 class Stock:
