@@ -41,6 +41,7 @@ class NeutronInMemory:
         self._tail = tail
         self.there: dict[NetworkId, Network] = {}
         self._subnets: dict[SubnetId, Subnet] = {}
+        self._going: set[SubnetId] = set()
         self.made = 0
         """How many networks were ever made."""
         self.deleted: list[str] = []
@@ -128,7 +129,20 @@ class NeutronInMemory:
         return await self._at_some_moment(create)
 
     async def delete_subnet(self, subnet_id: SubnetId) -> None:
-        await self._at_some_moment(lambda: self._subnets.pop(subnet_id, None))
+        # Neutron takes its own port off first; whoever comes in between is told that one uses it.
+        def begin() -> bool:
+            if subnet_id in self._going:
+                raise KurierError(Code.IN_USE, "One or more ports have an address of this subnet.")
+            if subnet_id in self._subnets:
+                self._going.add(subnet_id)
+            return subnet_id in self._subnets
+
+        def delete() -> None:
+            self._subnets.pop(subnet_id, None)
+            self._going.discard(subnet_id)
+
+        if await self._at_some_moment(begin):
+            await self._at_some_moment(delete)
 
     async def ports(self, which: PortFilter) -> list[Port]:
         return await self._at_some_moment(list)

@@ -35,7 +35,7 @@ from kurier.service.part import Part
 from kurier.service.ports import Ports
 from kurier.service.protocols import Cloud, Datapath, Engine, Ledger, SwarmEngine
 from kurier.service.recovery import Recovery
-from kurier.service.removal import Removal
+from kurier.service.removal import LEFT_KEY, Removal
 from tests.unit.neutron_in_memory import LeapingLoop, NeutronInMemory, run
 
 NETWORK = DockerNetworkId("a1b2c3d4e5f6g7h8i9j0k1l2m")
@@ -124,6 +124,11 @@ class Host:
     def behind(self) -> NetworkId | None:
         """The Neutron network that this host has."""
         return self._ledger.record.neutron_id if self._ledger.record else None
+
+    @property
+    def left_standing(self) -> str | None:
+        """What this host said that it had to leave."""
+        return self._ledger.meta(LEFT_KEY)
 
     async def join(self, existing: NetworkId | None = None) -> None:
         """CreateNetwork, on a network of the user's where one is named."""
@@ -251,6 +256,7 @@ def test_one_makes_the_subnet_that_a_users_network_lacks_and_the_last_takes_it_a
             assert [one.cidr for one in await cloud.subnets()] == [RANGE]
             await asyncio.gather(*(one.leave() for one in hosts))
             assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
+            assert not any(one.left_standing for one in hosts)
 
     run(race)
 

@@ -34,6 +34,8 @@ LEFT_KEY = "left-standing"
 _MOST_NOTES = 50
 _LOOKS = 8
 """How often a network that changes under our hands is looked at again before giving up a turn."""
+_SUBNET_TRIES = 4
+_SUBNET_PACE = 0.3
 _SERVICE_OWNERS = ("network:dhcp", "network:distributed")
 """Ports that Neutron makes by itself and removes with the network."""
 
@@ -259,17 +261,25 @@ class Removal:
         )
 
     async def _remove_subnet(self, network: Network, subnet: Subnet) -> str:
-        try:
-            await self._cloud.delete_subnet(subnet.id)
-        except KurierError as error:
-            if error.code is not Code.IN_USE:
-                raise
-            await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tags.MADE)
-            return (
-                f"Subnet {subnet.cidr} ({subnet.id}) of Neutron network "
-                f"{network.name or network.id} is left standing, since ports still use it."
-            )
-        return ""
+        on_it = PortFilter(network_id=network.id, subnet_id=subnet.id)
+        users: list[Port] = []
+        for _ in range(_SUBNET_TRIES):
+            try:
+                await self._cloud.delete_subnet(subnet.id)
+                return ""
+            except KurierError as error:
+                if error.code is not Code.IN_USE:
+                    raise
+            users = _foreign(await self._cloud.ports(on_it))
+            if users:
+                break
+            # Neutron calls a subnet used, too, while another host's deletion is under way.
+            await asyncio.sleep(_SUBNET_PACE)
+        await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tags.MADE)
+        return (
+            f"Subnet {subnet.cidr} ({subnet.id}) of Neutron network "
+            f"{network.name or network.id} is left standing, since {_names(users)} still uses it."
+        )
 
     async def _look(self, network_id: NetworkId) -> Network | None:
         try:
