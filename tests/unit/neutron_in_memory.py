@@ -112,20 +112,26 @@ class NeutronInMemory:
         )
 
     async def create_subnet(self, spec: SubnetSpec) -> Subnet:
+        def check() -> None:
+            self._require(spec.network_id)
+            there = [one for one in self._subnets.values() if one.network_id == spec.network_id]
+            if any(one.cidr == spec.cidr for one in there):
+                raise KurierError(Code.CONFLICT, f"{spec.cidr} overlaps another subnet.")
+
         def create() -> Subnet:
             if spec.network_id not in self.there:
                 raise KurierError(Code.CLOUD_ERROR, "An internal error: no such row (HTTP 500).")
             cidr = spec.cidr
             assert cidr is not None, "this Neutron has no subnet pools"
-            there = [one for one in self._subnets.values() if one.network_id == spec.network_id]
-            if any(one.cidr == cidr for one in there):
-                raise KurierError(Code.CONFLICT, f"{cidr} overlaps another subnet.")
             identity = SubnetId(f"{self._chance.getrandbits(64):016x}")
-            self._subnets[identity] = Subnet(identity, spec.network_id, spec.name, cidr)
+            self._subnets[identity] = Subnet(
+                identity, spec.network_id, spec.name, cidr, description=spec.description
+            )
             return self._subnets[identity]
 
-        # Neutron looks for the network first, and ends in an internal error if it goes meanwhile.
-        await self._at_some_moment(lambda: self._require(spec.network_id))
+        # Neutron looks for the network and for other subnets first. It ends in an internal error if
+        # the network goes meanwhile, and does not see a subnet that comes meanwhile.
+        await self._at_some_moment(check)
         return await self._at_some_moment(create)
 
     async def delete_subnet(self, subnet_id: SubnetId) -> None:

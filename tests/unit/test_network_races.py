@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
@@ -257,6 +257,28 @@ def test_one_makes_the_subnet_that_a_users_network_lacks_and_the_last_takes_it_a
             await asyncio.gather(*(one.leave() for one in hosts))
             assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
             assert not any(one.left_standing for one in hosts)
+
+    run(race)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seeds, st.integers(2, 4), st.floats(0.0, 5.0))
+def test_who_dies_while_it_makes_a_subnet_keeps_nobody_from_it(
+    seed: int, number: int, moment: float
+) -> None:
+    async def race(loop: LeapingLoop) -> None:
+        chance = Random(seed)
+        cloud = NeutronInMemory(chance)
+        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        unlucky, *others = hosts_of(cloud, loop, chance, number)
+        joining = asyncio.create_task(unlucky.join(theirs.id))
+        loop.call_later(moment, joining.cancel)
+        await asyncio.gather(*(one.join(theirs.id) for one in others))
+        with suppress(asyncio.CancelledError):
+            await joining
+        assert [one.cidr for one in await cloud.subnets()] == [RANGE]
+        await asyncio.gather(*(one.leave() for one in (unlucky, *others)))
+        assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
 
     run(race)
 

@@ -81,6 +81,7 @@ class WireSubnet(Struct):
     tags: list[str] = []
     revision_number: int = 0
     ipv6_address_mode: str | None = None
+    description: str | None = None
 
     def value(self) -> Subnet:
         return Subnet(
@@ -101,6 +102,7 @@ class WireSubnet(Struct):
             tags=frozenset(self.tags),
             revision=self.revision_number,
             address_mode=self.ipv6_address_mode or "",
+            description=self.description or "",
         )
 
 

@@ -144,7 +144,7 @@ class _Network:
         """Tags with the host's mark that no engine network explains."""
         explained = {tag for record in records for tag in record.tags}
         for tag in sorted(self.network.tags - explained):
-            if self._mark in (tags.attending_mark(tag), node_mark(tag)):
+            if self._mark in (tags.attending_mark(tag), tags.making_mark(tag), node_mark(tag)):
                 yield Stray(Kind.NETWORK, self.network.id, tag)
         told = {mapping.network[:8] for mapping in self._mappings()}
         for one in self._mine():

@@ -61,6 +61,11 @@ def network_description(environment: str, network: DockerNetworkId) -> str:
     return f"Kurier: Docker network {network} of environment {environment}"
 
 
+def subnet_description(network: DockerNetworkId) -> str:
+    """A created subnet's description: whose it is before it has its tags."""
+    return f"Kurier: Docker network {network}"
+
+
 def described_mapping(description: str) -> Mapping | None:
     """What :func:`network_description` says of a network, or None where it says nothing."""
     found = _DESCRIBED.match(description)

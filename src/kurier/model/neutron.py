@@ -107,6 +107,7 @@ class Subnet:
     revision: int = 0
     address_mode: str = ""
     """`ipv6_address_mode`; `slaac` and `dhcpv6-stateless` derive addresses from MACs."""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

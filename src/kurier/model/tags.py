@@ -45,6 +45,7 @@ ATTRIBUTES = ("sg", "qos", "ps", "internal", "gws", "pmin", "pmax")
 """Security groups and QoS policy (ids), port security (``0`` or ``1``), internal and gateway
 service (there or not), the pool's minimum and maximum."""
 _ATTENDANCE = "kurier.at:"
+_MAKING = "kurier.making:"
 _MAPPING = re.compile(r"kurier:([0-9a-f]{8}):([0-9A-Za-z_-]{1,43})\Z")
 _SERVING = re.compile(r"kurier\.for:([^:]{1,8}):(.+)\Z")
 _HEX32 = re.compile(r"[0-9a-f]{32}\Z")
@@ -123,6 +124,23 @@ def is_attendance(tag: str) -> bool:
 def attending_mark(tag: str) -> str:
     """The mark of the host that a tag says uses a shared network; empty where it says no such."""
     return tag.rpartition(":")[2] if is_attendance(tag) else ""
+
+
+def making_tag(environment: str, host: str) -> str:
+    """Says that a host is about to make a subnet on a network that is not Kurier's; `environment`
+    is its mark.
+    """
+    return f"{_MAKING}{environment}:{host_mark(host)}"
+
+
+def is_making(tag: str) -> bool:
+    """Whether a tag is one of :func:`making_tag`."""
+    return tag.startswith(_MAKING)
+
+
+def making_mark(tag: str) -> str:
+    """The mark of the host that a tag says makes a subnet; empty where it says no such thing."""
+    return tag.rpartition(":")[2] if is_making(tag) else ""
 
 
 def in_use(found: frozenset[str]) -> bool:

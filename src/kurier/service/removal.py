@@ -19,6 +19,7 @@ from kurier.model.naming import (
     network_description,
     network_name,
     reserving_key,
+    subnet_description,
 )
 from kurier.model.neutron import Kind, Network, Port, PortFilter, Subnet
 from kurier.model.records import Job, LeaseState, NetworkRecord, NetworkState
@@ -34,7 +35,7 @@ LEFT_KEY = "left-standing"
 _MOST_NOTES = 50
 _LOOKS = 8
 """How often a network that changes under our hands is looked at again before giving up a turn."""
-_SUBNET_TRIES = 4
+_SUBNET_TRIES = 12
 _SUBNET_PACE = 0.3
 _SERVICE_OWNERS = ("network:dhcp", "network:distributed")
 """Ports that Neutron makes by itself and removes with the network."""
@@ -137,6 +138,7 @@ class Removal:
         if neutron_id is None or await self._look(neutron_id) is None:
             return ""
         await self._unserve(record)
+        await self._stop_making(neutron_id)
         mapping = tags.Mapping(await self._mark(record), record.id)
         for _ in range(_LOOKS):
             network = await self._look(neutron_id)
@@ -174,6 +176,14 @@ class Removal:
         else:
             return await self._clear(record, network)
         return None
+
+    async def _stop_making(self, neutron_id: NetworkId) -> None:
+        """Takes off what a stop in the middle of making a subnet left."""
+        network = await self._look(neutron_id)
+        making = filter(tags.is_making, network.tags) if network is not None else ()
+        for tag in list(making):
+            if tags.making_mark(tag) == tags.host_mark(await self._context.host()):
+                await self._cloud.remove_tag(Kind.NETWORK, neutron_id, tag)
 
     async def _mark(self, record: NetworkRecord) -> str:
         """The environment that the network was made in, which this host may have left since."""
@@ -298,8 +308,11 @@ class Removal:
 
 
 def _is_ours(subnet: Subnet, record: NetworkRecord) -> bool:
-    """Whether a subnet is Kurier's and no other pool is served from it."""
+    """Whether a subnet is Kurier's and no other pool is served from it. One whose maker was stopped
+    before it had its tags is told by its description.
+    """
     made_here = any(one.id == subnet.id and one.made for one in record.subnets)
+    made_here = made_here or subnet.description == subnet_description(record.id)
     served = any(tags.parse_pool(tag) for tag in subnet.tags)
     return (made_here or tags.MADE in subnet.tags) and not served
 

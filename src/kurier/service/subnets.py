@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from kurier.model.errors import Code, KurierError, bad_request
-from kurier.model.naming import subnet_name
+from kurier.model.naming import subnet_description, subnet_name
 from kurier.model.neutron import Network, Subnet, SubnetSpec
 from kurier.model.ranges import allocation_ranges
 from kurier.model.records import NetworkRecord, SubnetRecord
 from kurier.service.context import Context
 from kurier.service.doing import doing
 from kurier.service.lookup import find_pool, find_subnet
+from kurier.service.making import Making
 from kurier.service.part import Part
 
 
@@ -20,21 +21,21 @@ class Subnets:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._cloud = context.cloud
+        self._making = Making(context)
 
     async def have(self, record: NetworkRecord, network: Network, part: Part) -> SubnetRecord:
         """The subnet of a range: the one that is there, or one made now."""
         found = await self.there(network, part)
         if found is None:
-            doing(f"Neutron was making subnet {part.cidr}")
-            try:
-                made = await self._create(await self._subnet_spec(record, network, part))
-            except KurierError as error:
-                # Another host that joins the same network may have been quicker.
-                found = await self.there(network, part) if error.code is Code.CONFLICT else None
-                if found is None:
-                    raise
-            else:
+            if record.made:
+                made = await self._create(record, network, part)
                 return subnet_record(made, part, made=True)
+            async with self._making.turn(network.id):
+                found = await self.there(network, part)
+                if found is None:
+                    made = await self._create(record, network, part)
+                    await self._see_alone(made)
+                    return subnet_record(made, part, made=True)
         if record.made and part.pool is not None and part.pool.subnet_id == found.id:
             if record.internal and found.gateway is not None:
                 found = await self._cloud.set_subnet_gateway(found.id, None)
@@ -42,16 +43,29 @@ class Subnets:
         check_existing(found, part)
         return subnet_record(found, part, made=False)
 
-    async def _create(self, spec: SubnetSpec) -> Subnet:
+    async def _create(self, record: NetworkRecord, network: Network, part: Part) -> Subnet:
         """Neutron ends in an internal error where the network goes at the same moment; then it is
         the network's absence that is told, by NOT_FOUND.
         """
+        spec = await self._subnet_spec(record, network, part)
+        doing(f"Neutron was making subnet {part.cidr}")
         try:
             return await self._cloud.create_subnet(spec)
         except KurierError as error:
             if error.code is Code.CLOUD_ERROR:
                 await self._cloud.network(spec.network_id)
             raise
+
+    async def _see_alone(self, made: Subnet) -> None:
+        """Whose turn took so long that others took it for dead may have made one of two."""
+        found = await self._cloud.subnets(network_id=made.network_id, cidr=made.cidr)
+        if len(found) > 1:
+            await self._cloud.delete_subnet(made.id)
+            raise KurierError(
+                Code.CHANGED,
+                f"Another host made subnet {made.cidr} of Neutron network {made.network_id} at the "
+                "same moment: try again.",
+            )
 
     async def there(self, network: Network, part: Part) -> Subnet | None:
         """The subnet that a network has for a range; BAD_REQUEST where the user named another."""
@@ -75,7 +89,7 @@ class Subnets:
             network.id,
             subnet_name(part.cidr),
             part.cidr.version,
-            description=f"Kurier: Docker network {record.id}",
+            description=subnet_description(record.id),
             cidr=part.cidr,
             gateway=None if record.internal else part.gateway,
             no_gateway=record.internal or part.gateway is None,

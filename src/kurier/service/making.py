@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One host at a time makes subnets on a network that is not Kurier's own.
+
+Neutron does not see that two subnets overlap whose creates are under way at the same moment, and
+two of the same range would give out the same addresses. So whoever would make one says so by a tag
+on the network, and looks after that: of two, at least the later one sees the other. Who sees nobody
+goes ahead. Who sees others takes the tag off again and waits, but for the lowest tag's host: it
+keeps the tag and waits until the others stepped back or are done, since one of them may have looked
+before. A tag that stands still is a dead host's, and is taken off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from kurier.model import tags
+from kurier.model.ids import NetworkId
+from kurier.model.neutron import Kind
+from kurier.service.context import Context
+from kurier.service.doing import doing
+
+LOG = logging.getLogger(__name__)
+_PACE = 0.3
+_DEAD = 5.0
+"""Seconds after which a tag that stands is a dead host's. Its turn takes two calls to Neutron."""
+
+
+class Making:
+    """Takes turns with other hosts, of whatever environment."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._cloud = context.cloud
+
+    @asynccontextmanager
+    async def turn(self, network_id: NetworkId) -> AsyncIterator[None]:
+        """Nobody else makes a subnet of the network within the block.
+
+        Where the call is cancelled in it, the tag is left to the removal of what was half made.
+        """
+        context = self._context
+        mine = tags.making_tag(await context.environment.mark(), await context.host())
+        try:
+            await self._enter(network_id, mine)
+            yield
+        except Exception:
+            await self._cloud.remove_tag(Kind.NETWORK, network_id, mine)
+            raise
+        await self._cloud.remove_tag(Kind.NETWORK, network_id, mine)
+
+    async def _enter(self, network_id: NetworkId, mine: str) -> None:
+        since: dict[str, float] = {}
+        while True:
+            await self._cloud.add_tag(Kind.NETWORK, network_id, mine)
+            others = await self._others(network_id, mine)
+            while others and mine < min(others):
+                others = await self._wait_for(network_id, mine, others, since)
+            if not others:
+                return
+            await self._cloud.remove_tag(Kind.NETWORK, network_id, mine)
+            while others:
+                others = await self._wait_for(network_id, mine, others, since)
+
+    async def _others(self, network_id: NetworkId, mine: str) -> set[str]:
+        network = await self._cloud.network(network_id)
+        return {tag for tag in network.tags if tags.is_making(tag)} - {mine}
+
+    async def _wait_for(
+        self, network_id: NetworkId, mine: str, others: set[str], since: dict[str, float]
+    ) -> set[str]:
+        """Whose tags stand a moment later; `since` is when each was first seen."""
+        doing("another host was making a subnet of the network")
+        now = self._context.clock.monotonic()
+        for gone in since.keys() - others:
+            del since[gone]
+        for tag in others:
+            if now - since.setdefault(tag, now) >= _DEAD:
+                LOG.warning("%s of network %s stands still: it is taken off", tag, network_id)
+                await self._cloud.remove_tag(Kind.NETWORK, network_id, tag)
+        await asyncio.sleep(_PACE)
+        return await self._others(network_id, mine)
