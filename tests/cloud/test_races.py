@@ -164,6 +164,36 @@ def test_hosts_join_an_operators_network_without_the_subnet_at_once(
         neutron.network.delete_network(theirs.id)
 
 
+@pytest.mark.timeout(60 + 30 * RACES)
+def test_hosts_keep_an_address_out_of_an_operators_subnet_at_once(
+    racers: list[Racer], neutron: Connection
+) -> None:
+    """One port holds it for all, and goes with the last."""
+    theirs = neutron.network.create_network(name="kt-races-theirs")
+    neutron.network.create_subnet(network_id=theirs.id, ip_version=4, cidr="10.92.0.0/24")
+    held = {"network_id": theirs.id, "fixed_ips": "ip_address=10.92.0.77"}
+    try:
+        for number in range(RACES):
+            network = swarm_id()
+            joins = [
+                partial(
+                    one.create,
+                    network,
+                    "10.92.0.0/24",
+                    auxiliary="10.92.0.77",
+                    **{"neutron.net.uuid": theirs.id},
+                )
+                for one in racers
+            ]
+            assert at_once(joins) == ["", "", ""], f"race {number}"
+            assert len(list(neutron.network.ports(**held))) == 1, f"race {number}"
+            assert at_once([partial(one.remove, network) for one in racers]) == ["", "", ""]
+            settle(racers)
+            assert list(neutron.network.ports(**held)) == [], f"race {number}"
+    finally:
+        neutron.network.delete_network(theirs.id)
+
+
 def insists(one: Racer, network: str, cidr: str) -> str:
     """Creates as a Swarm does: again after a call that waited too long for a dead host."""
     for _ in range(3):

@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 
 from kurier.model import tags
-from kurier.model.errors import bad_request
+from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import IPAddress, NetworkId
 from kurier.model.naming import (
     network_description,
@@ -140,7 +140,13 @@ class Assembly:
             if await self._cloud.ports(held):
                 continue
             spec = await self._reserving_spec(record, subnet, address)
-            port = await self._cloud.create_port(spec)
+            try:
+                port = await self._cloud.create_port(spec)
+            except KurierError as error:
+                # Another host that joins at the same moment may have been quicker.
+                if error.code is Code.ADDRESS_IN_USE and await self._cloud.ports(held):
+                    continue
+                raise
             record = self._store(replace(record, reserved_ports=(*record.reserved_ports, port.id)))
         return record
 

@@ -25,8 +25,11 @@ class Racer:
     daemon: Daemon
     pools: dict[str, str] = field(default_factory=dict)
 
-    def create(self, network: str, cidr: str, **options: str) -> str:
-        """RequestPool, RequestAddress and CreateNetwork; what the daemon complained of, or ""."""
+    def create(self, network: str, cidr: str, *, auxiliary: str = "", **options: str) -> str:
+        """RequestPool, RequestAddress and CreateNetwork; what the daemon complained of, or "".
+
+        `auxiliary` is an address to keep out, as by `--aux-address`.
+        """
         gateway = cidr.replace(".0/", ".1/")
         pool = self._call(
             "IpamDriver.RequestPool", {"AddressSpace": "LocalDefault", "Pool": cidr, "Options": {}}
@@ -37,7 +40,12 @@ class Racer:
         asked = {"RequestAddressType": "com.docker.network.gateway"}
         body = {"PoolID": pool["PoolID"], "Address": gateway.partition("/")[0], "Options": asked}
         self._call("IpamDriver.RequestAddress", body)
-        data = {"AddressSpace": "LocalDefault", "Pool": cidr, "Gateway": gateway}
+        data: dict[str, object] = {
+            "AddressSpace": "LocalDefault",
+            "Pool": cidr,
+            "Gateway": gateway,
+            "AuxAddresses": {"kept": f"{auxiliary}/24"} if auxiliary else {},
+        }
         answer = self._call(
             "NetworkDriver.CreateNetwork",
             {
