@@ -186,7 +186,7 @@ def _machine(host: Host) -> dict[str, Any]:
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "docker": host.docker("version", "-f", "{{.Server.Version}}").strip(),
         "host": host.name,
     }
