@@ -53,13 +53,14 @@ def load(place: Place) -> str:
     run(
         [*engine.docker(place), "load"],
         what=f"Loading {IMAGE}",
-        stdin=image_archive(layer, digest),
+        stdin=image_archive(layer),
     )
     return "loaded"
 
 
-def image_archive(layer: bytes, digest: str) -> bytes:
+def image_archive(layer: bytes) -> bytes:
     """An archive for `docker load` with one layer (Docker Image Specification v1.2)."""
+    digest = hashlib.sha256(layer).hexdigest()
     # StopSignal: a busybox program that is PID 1 ignores SIGTERM, so that every stop would last
     # Docker's ten seconds.
     configuration = json.dumps(

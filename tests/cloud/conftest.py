@@ -295,7 +295,7 @@ def _have_image(machine: Machine) -> None:
         folder = Path(tempfile.mkdtemp(prefix="kurier-image-"))
         layer = image.root_archive(image.busybox(Layout(Settings(folder))))
         archive = folder / "image.tar"
-        archive.write_bytes(image.image_archive(layer, "test"))
+        archive.write_bytes(image.image_archive(layer))
         Docker(machine)("load", "-i", str(archive))
 
 
