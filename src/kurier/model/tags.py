@@ -126,11 +126,11 @@ def attending_mark(tag: str) -> str:
     return tag.rpartition(":")[2] if is_attendance(tag) else ""
 
 
-def making_tag(environment: str, host: str) -> str:
-    """Says that a host is about to make a subnet on a network that is not Kurier's; `environment`
-    is its mark.
+def making_tag(mapping: Mapping, host: str) -> str:
+    """Says that a host is about to make an engine network's subnet on a network that is not
+    Kurier's.
     """
-    return f"{_MAKING}{environment}:{host_mark(host)}"
+    return f"{_MAKING}{mapping.environment}:{mapping.network[:12]}:{host_mark(host)}"
 
 
 def is_making(tag: str) -> bool:

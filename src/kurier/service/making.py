@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from kurier.model import tags
-from kurier.model.ids import NetworkId
+from kurier.model.ids import DockerNetworkId, NetworkId
 from kurier.model.neutron import Kind
 from kurier.service.context import Context
 from kurier.service.doing import doing
@@ -29,20 +29,22 @@ _DEAD = 5.0
 
 
 class Making:
-    """Takes turns with other hosts, of whatever environment."""
+    """Takes turns with other hosts, of whatever environment, and with others of this host."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._cloud = context.cloud
 
     @asynccontextmanager
-    async def turn(self, network_id: NetworkId) -> AsyncIterator[None]:
-        """Nobody else makes a subnet of the network within the block.
+    async def turn(
+        self, network_id: NetworkId, engine_network: DockerNetworkId
+    ) -> AsyncIterator[None]:
+        """Nobody else makes a subnet of the network within the block, for whichever engine network.
 
         Where the call is cancelled in it, the tag is left to the removal of what was half made.
         """
-        context = self._context
-        mine = tags.making_tag(await context.environment.mark(), await context.host())
+        mapping = tags.Mapping(await self._context.environment.mark(), engine_network)
+        mine = tags.making_tag(mapping, await self._context.host())
         try:
             await self._enter(network_id, mine)
             yield

@@ -135,11 +135,13 @@ class Removal:
         stay. The record may be another host's, as read from tags.
         """
         neutron_id = record.neutron_id
-        if neutron_id is None or await self._look(neutron_id) is None:
+        network = await self._look(neutron_id) if neutron_id is not None else None
+        if neutron_id is None or network is None:
             return ""
         await self._unserve(record)
-        await self._stop_making(neutron_id)
         mapping = tags.Mapping(await self._mark(record), record.id)
+        # Left by a stop in the middle of making a subnet.
+        await self._remove_tags(network, (tags.making_tag(mapping, await self._context.host()),))
         for _ in range(_LOOKS):
             network = await self._look(neutron_id)
             if network is None:
@@ -176,14 +178,6 @@ class Removal:
         else:
             return await self._clear(record, network)
         return None
-
-    async def _stop_making(self, neutron_id: NetworkId) -> None:
-        """Takes off what a stop in the middle of making a subnet left."""
-        network = await self._look(neutron_id)
-        making = filter(tags.is_making, network.tags) if network is not None else ()
-        for tag in list(making):
-            if tags.making_mark(tag) == tags.host_mark(await self._context.host()):
-                await self._cloud.remove_tag(Kind.NETWORK, neutron_id, tag)
 
     async def _mark(self, record: NetworkRecord) -> str:
         """The environment that the network was made in, which this host may have left since."""

@@ -14,6 +14,8 @@ from kurier.service.lookup import find_pool, find_subnet
 from kurier.service.making import Making
 from kurier.service.part import Part
 
+_TRIES = 3
+
 
 class Subnets:
     """Subnets by range."""
@@ -30,18 +32,41 @@ class Subnets:
             if record.made:
                 made = await self._create(record, network, part)
                 return subnet_record(made, part, made=True)
-            async with self._making.turn(network.id):
-                found = await self.there(network, part)
-                if found is None:
-                    made = await self._create(record, network, part)
-                    await self._see_alone(made)
-                    return subnet_record(made, part, made=True)
+            found, made_here = await self._in_turn(record, network, part)
+            if made_here:
+                return subnet_record(found, part, made=True)
         if record.made and part.pool is not None and part.pool.subnet_id == found.id:
             if record.internal and found.gateway is not None:
                 found = await self._cloud.set_subnet_gateway(found.id, None)
             return subnet_record(found, part, made=True)
         check_existing(found, part)
         return subnet_record(found, part, made=False)
+
+    async def _in_turn(
+        self, record: NetworkRecord, network: Network, part: Part
+    ) -> tuple[Subnet, bool]:
+        """The subnet of a network that others may join now, and whether it was made here. A turn
+        that took so long that others took it for dead may meet theirs.
+        """
+        for _ in range(_TRIES):
+            async with self._making.turn(network.id, record.id):
+                found = await self.there(network, part)
+                if found is not None:
+                    return found, False
+                try:
+                    made = await self._create(record, network, part)
+                except KurierError as error:
+                    found = await self.there(network, part) if error.code is Code.CONFLICT else None
+                    if found is None:
+                        raise
+                    return found, False
+                beside = await self._cloud.subnets(network_id=network.id, cidr=part.cidr)
+                if len(beside) == 1:
+                    return made, True
+                await self._cloud.delete_subnet(made.id)
+        raise KurierError(
+            Code.CHANGED, f"Other hosts make and remove subnet {part.cidr} as well: try again."
+        )
 
     async def _create(self, record: NetworkRecord, network: Network, part: Part) -> Subnet:
         """Neutron ends in an internal error where the network goes at the same moment; then it is
@@ -55,17 +80,6 @@ class Subnets:
             if error.code is Code.CLOUD_ERROR:
                 await self._cloud.network(spec.network_id)
             raise
-
-    async def _see_alone(self, made: Subnet) -> None:
-        """Whose turn took so long that others took it for dead may have made one of two."""
-        found = await self._cloud.subnets(network_id=made.network_id, cidr=made.cidr)
-        if len(found) > 1:
-            await self._cloud.delete_subnet(made.id)
-            raise KurierError(
-                Code.CHANGED,
-                f"Another host made subnet {made.cidr} of Neutron network {made.network_id} at the "
-                "same moment: try again.",
-            )
 
     async def there(self, network: Network, part: Part) -> Subnet | None:
         """The subnet that a network has for a range; BAD_REQUEST where the user named another."""
