@@ -77,6 +77,8 @@ use_stderr = true
 dns_domain = kurier.local.
 global_physnet_mtu = {PHYSICAL_MTU}
 max_dns_nameservers = 8
+notify_nova_on_port_status_changes = false
+notify_nova_on_port_data_changes = false
 [oslo_concurrency]
 lock_path = {layout.neutron}/lock
 [oslo_policy]

@@ -49,7 +49,7 @@ def test_operators_see_whose_port_it_is(stage: Stage, lan: str) -> None:
     assert port.binding_host_id == stage.machine.hostname
     assert port.dns_name == "web"
     assert container in port.description
-    assert port.status == "ACTIVE"
+    stage.await_active(port)
     endpoint = stage.endpoint(container)["EndpointID"]
     assert {endpoint[:32], endpoint[32:]} <= set(port.tags)
 

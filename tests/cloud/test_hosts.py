@@ -55,7 +55,7 @@ def test_neutron_has_each_port_on_its_containers_host(stage: Stage, second_stage
         stage.machine.hostname,
         second_stage.machine.hostname,
     ]
-    assert [port.status for port in ports] == ["ACTIVE", "ACTIVE"]
+    stage.await_active(*ports)
     assert [f"kurier.host:{port.binding_host_id}" in port.tags for port in ports] == [True, True]
 
 

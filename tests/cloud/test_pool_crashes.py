@@ -124,19 +124,13 @@ def check_containers(stage: Stage, network: str, running: set[str]) -> int:
     stage.settled(90)
     addresses = {name: stage.ip_of(name) for name in names}
     assert len(set(addresses.values())) == len(names), addresses
-    ports = {str(stage.neutron_port(name).id) for name in names}
-    assert len(ports) == len(names), addresses
+    ports = [stage.neutron_port(name) for name in names]
+    assert len({port.id for port in ports}) == len(names), addresses
     mute = [name for name in names if not stage.pings(probe, addresses[name])]
     assert not mute, f"without network: {mute}"
-    wait_until(lambda: ports <= active(stage, network), "Neutron calls their ports ACTIVE", 60)
+    stage.await_active(*ports)
     stage.remove_container(probe)
     return len(names)
-
-
-def active(stage: Stage, network: str) -> set[str]:
-    """The ports that Neutron calls ACTIVE, which it learns from the switch a moment later."""
-    ports = stage.container_ports(network)
-    return {str(port.id) for port in ports if port.status == "ACTIVE"}
 
 
 def check_pool(stage: Stage, network: str) -> None:

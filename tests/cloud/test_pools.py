@@ -22,7 +22,7 @@ def test_a_network_gets_its_ready_ports(pooled: Stage) -> None:
     ports = ready(pooled, network)
 
     assert len(ports) == 2
-    assert {port.status for port in ports} == {"ACTIVE"}
+    pooled.await_active(*ports)
     assert {port.binding_host_id for port in ports} == {pooled.machine.hostname}
 
 

@@ -210,6 +210,28 @@ class Stage:
         (port,) = self.neutron.network.ports(mac_address=mac)
         return port
 
+    def await_active(self, *ports: Any, seconds: float = 90.0) -> None:
+        """Waits until Neutron calls the ports ACTIVE, which it learns from the switch by way of OVN
+        and always a moment later than the containers have their network.
+        """
+        waiting = {port.id for port in ports}
+
+        def active() -> bool:
+            told = {one: self.neutron.network.get_port(one).status for one in waiting}
+            waiting.intersection_update(one for one, status in told.items() if status != "ACTIVE")
+            return not waiting
+
+        try:
+            wait_until(active, "Neutron calls all ports ACTIVE", seconds)
+        except AssertionError as error:
+            plugs = [self._interface(one) for one in waiting]
+            raise AssertionError(f"{error}; the switch has of the others: {plugs}") from None
+
+    def _interface(self, port_id: str) -> str:
+        return self.machine.vsctl(
+            "--columns=name,external_ids", "find", "Interface", f"external_ids:iface-id={port_id}"
+        )
+
     def container_ports(self, docker_network: str) -> list[Any]:
         """The ports of a Docker network's Neutron network that are, or wait to be, containers'."""
         found = self.neutron.network.ports(network_id=self.neutron_network(docker_network).id)
