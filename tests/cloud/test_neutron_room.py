@@ -254,6 +254,20 @@ async def test_a_subnets_life(cloud: NeutronCloud, network: Network) -> None:
         await cloud.subnet(made.id)
 
 
+async def test_a_subnet_that_somebody_tagged_meanwhile_is_not_deleted(
+    cloud: NeutronCloud, network: Network
+) -> None:
+    made = await cloud.create_subnet(
+        SubnetSpec(network.id, "s4", 4, cidr=ip_network("10.201.9.0/24"))
+    )
+    await cloud.add_tag(Kind.SUBNET, made.id, "kurier-test:late")
+    with refusal(Code.CHANGED, made.id):
+        await cloud.delete_subnet(made.id, made.revision)
+    seen = await cloud.subnet(made.id)
+    assert seen.tags == {"kurier-test:late"}
+    await cloud.delete_subnet(made.id, seen.revision)
+
+
 async def test_a_subnet_of_ipv6_without_gateway(cloud: NeutronCloud, network: Network) -> None:
     spec = SubnetSpec(network.id, "s6", 6, cidr=ip_network("fd42:77::/64"), no_gateway=True)
     made = await cloud.create_subnet(spec)

@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -165,6 +165,41 @@ def test_hosts_join_an_operators_network_without_the_subnet_at_once(
 
 
 @pytest.mark.timeout(60 + 30 * RACES)
+def test_the_last_takes_an_operators_networks_subnet_along_as_others_come(
+    racers: list[Racer], neutron: Connection
+) -> None:
+    """Who came has a subnet that stands, the one that goes or another."""
+    theirs = neutron.network.create_network(name="kt-races-theirs")
+    chance, network, cidr = random.Random(13), swarm_id(), "10.91.0.0/24"
+    options = {"neutron.net.uuid": theirs.id}
+    last, *coming = racers
+    try:
+        assert last.create(network, cidr, **options) == ""
+        for number in range(RACES):
+            joins = [
+                partial(later, chance.uniform(0.0, 1.5), partial(one.create, network, cidr))
+                for one in coming
+            ]
+            moves = [partial(last.remove, network), *(partial(one, **options) for one in joins)]
+            assert at_once(moves) == ["", "", ""], f"race {number}"
+            settle(racers)
+            (subnet,) = neutron.network.subnets(network_id=theirs.id)
+            served = {tags.parse_pool(tag) for tag in subnet.tags} - {None}
+            assert served == {one.pools[network] for one in coming}, f"race {number}"
+            assert attendants(neutron, theirs.id, network) == len(coming), f"race {number}"
+            assert not any(map(tags.is_going, subnet.tags)), f"race {number}"
+            coming[0].remove(network)
+            settle(racers)
+            last, coming = coming[1], [coming[0], last]
+        assert last.remove(network) == ""
+        settle(racers)
+        assert list(neutron.network.subnets(network_id=theirs.id)) == []
+        assert neutron.network.get_network(theirs.id).tags == []
+    finally:
+        neutron.network.delete_network(theirs.id)
+
+
+@pytest.mark.timeout(60 + 30 * RACES)
 def test_hosts_keep_an_address_out_of_an_operators_subnet_at_once(
     racers: list[Racer], neutron: Connection
 ) -> None:
@@ -208,6 +243,11 @@ def joins_or_dies(one: Racer, network: str, cidr: str) -> str:
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         return one.create(network, cidr)
     return "it died"
+
+
+def later(seconds: float, join: Callable[..., str], **options: str) -> str:
+    time.sleep(seconds)
+    return join(**options)
 
 
 def dies_in(one: Racer, seconds: float) -> str:

@@ -134,12 +134,17 @@ class NeutronInMemory:
         await self._at_some_moment(check)
         return await self._at_some_moment(create)
 
-    async def delete_subnet(self, subnet_id: SubnetId) -> None:
+    async def subnet(self, subnet_id: SubnetId) -> Subnet:
+        return await self._at_some_moment(lambda: self._require_subnet(subnet_id))
+
+    async def delete_subnet(self, subnet_id: SubnetId, revision: int | None = None) -> None:
         # Neutron takes its own port off first; whoever comes in between is told that one uses it.
         def begin() -> bool:
             if subnet_id in self._going:
                 raise KurierError(Code.IN_USE, "One or more ports have an address of this subnet.")
             if subnet_id in self._subnets:
+                if revision not in (None, self._subnets[subnet_id].revision):
+                    raise KurierError(Code.CHANGED, f"Subnet {subnet_id} changed.")
                 self._going.add(subnet_id)
             return subnet_id in self._subnets
 
@@ -193,16 +198,19 @@ class NeutronInMemory:
             found = self._require(NetworkId(resource_id)).tags
             self._change(NetworkId(resource_id), tags=found | tag if add else found - tag)
             return
-        subnet = self._subnets.get(SubnetId(resource_id))
-        if subnet is None:
-            raise KurierError(Code.NOT_FOUND, f"There is no subnet {resource_id}.")
+        subnet = self._require_subnet(SubnetId(resource_id))
         found = subnet.tags | tag if add else subnet.tags - tag
-        self._subnets[subnet.id] = replace(subnet, tags=found)
+        self._subnets[subnet.id] = replace(subnet, tags=found, revision=subnet.revision + 1)
 
     def _require(self, network_id: NetworkId) -> Network:
         if network_id not in self.there:
             raise KurierError(Code.NOT_FOUND, f"There is no network {network_id}.")
         return self.there[network_id]
+
+    def _require_subnet(self, subnet_id: SubnetId) -> Subnet:
+        if subnet_id not in self._subnets:
+            raise KurierError(Code.NOT_FOUND, f"There is no subnet {subnet_id}.")
+        return self._subnets[subnet_id]
 
     def _compare(self, network_id: NetworkId, revision: int | None) -> None:
         if revision is not None and self._require(network_id).revision != revision:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import DockerNetworkId, EnvironmentId, NetworkId
+from kurier.model.ids import DockerNetworkId, EnvironmentId, NetworkId, PoolId, SubnetId
 from kurier.model.naming import network_name
 from kurier.model.neutron import Kind, NetworkSpec, SubnetSpec
 from kurier.model.options import NetworkOptions, NetworkReference, PoolReference, SubnetReference
@@ -121,9 +121,26 @@ class Host:
         return f"{self._chance.getrandbits(4 * digits):0{digits}x}"
 
     @property
+    def _record(self) -> NetworkRecord:
+        assert self._ledger.record is not None
+        return self._ledger.record
+
+    @property
     def behind(self) -> NetworkId | None:
         """The Neutron network that this host has."""
         return self._ledger.record.neutron_id if self._ledger.record else None
+
+    @property
+    def subnet(self) -> SubnetId:
+        """The one subnet that this host uses."""
+        (found,) = self._record.subnets
+        return found.id
+
+    @property
+    def pool(self) -> PoolId | None:
+        """The pool of this host's that is served from it."""
+        (found,) = self._record.subnets
+        return found.pool_id
 
     @property
     def left_standing(self) -> str | None:
@@ -259,6 +276,41 @@ def test_one_makes_the_subnet_that_a_users_network_lacks_and_the_last_takes_it_a
             assert not any(one.left_standing for one in hosts)
 
     run(race)
+
+
+@settings(max_examples=300, deadline=None)
+@given(seeds, st.integers(2, 4), st.integers(1, 4))
+def test_a_users_network_has_the_subnet_while_anybody_is_there(
+    seed: int, number: int, turns: int
+) -> None:
+    """The last one takes the subnet along; at that moment others come."""
+
+    async def race(loop: LeapingLoop) -> None:
+        chance = Random(seed)
+        cloud = NeutronInMemory(chance)
+        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        hosts = hosts_of(cloud, loop, chance, number)
+        last = chance.choice(hosts)
+        await last.join(theirs.id)
+        for _ in range(turns):
+            coming = [one for one in hosts if one is not last]
+            await asyncio.gather(last.leave(), *(_later(chance, one, theirs.id) for one in coming))
+            assert attendants(cloud) == {tags.host_mark(one.name) for one in coming}
+            there = await cloud.subnets()
+            assert [one.id for one in there] == list({one.subnet for one in coming})
+            pools = {tags.parse_pool(tag) for tag in there[0].tags} - {None}
+            assert pools == {one.pool for one in coming}
+            last, *others = coming
+            await asyncio.gather(*(one.leave() for one in others))
+        await last.leave()
+        assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
+
+    run(race)
+
+
+async def _later(chance: Random, host: Host, existing: NetworkId) -> None:
+    await asyncio.sleep(chance.uniform(0.0, 3.0))
+    await host.join(existing)
 
 
 @settings(max_examples=150, deadline=None)

@@ -51,7 +51,7 @@ class Networks:
             f"rename network {network_id}",
             facts={"noun": "network", "id": network_id, "network": network_id},
             body={"network": {"name": name, "description": description}},
-            if_revision=self._comparable(revision),
+            if_revision=_comparable(self._extensions, revision),
         )
         return value(call, self._transport.send(call), "network", WireNetwork)
 
@@ -62,22 +62,17 @@ class Networks:
             f"/networks/{network_id}",
             f"delete network {network_id}",
             facts={"noun": "network", "id": network_id, "network": network_id},
-            if_revision=self._comparable(revision),
+            if_revision=_comparable(self._extensions, revision),
         )
         delete(self._transport, call)
-
-    def _comparable(self, revision: int | None) -> int | None:
-        """The revision to insist on, where the cloud compares revisions (revision-if-match)."""
-        if revision is None or not self._extensions.capabilities().revision_if_match:
-            return None
-        return revision
 
 
 class Subnets:
     """Neutron's subnets and subnet pools. Blocking."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, extensions: Extensions) -> None:
         self._transport = transport
+        self._extensions = extensions
 
     def get(self, subnet_id: SubnetId) -> Subnet:
         """One subnet; NOT_FOUND."""
@@ -116,10 +111,15 @@ class Subnets:
         )
         return value(call, self._transport.send(call), "subnet", WireSubnet)
 
-    def delete(self, subnet_id: SubnetId) -> None:
-        """Deletes it; IN_USE."""
-        facts = {"noun": "subnet", "id": subnet_id, "subnet": subnet_id}
-        call = Call("DELETE", f"/subnets/{subnet_id}", f"delete subnet {subnet_id}", facts)
+    def delete(self, subnet_id: SubnetId, revision: int | None) -> None:
+        """Deletes it, where the cloud can compare only if `revision` still holds; IN_USE."""
+        call = Call(
+            "DELETE",
+            f"/subnets/{subnet_id}",
+            f"delete subnet {subnet_id}",
+            facts={"noun": "subnet", "id": subnet_id, "subnet": subnet_id},
+            if_revision=_comparable(self._extensions, revision),
+        )
         delete(self._transport, call)
 
     def pool(self, pool_id: SubnetPoolId) -> SubnetPool:
@@ -141,6 +141,13 @@ class Subnets:
         facts = {"noun": "subnet pool", "id": pool_id, "pool": pool_id}
         call = Call("DELETE", f"/subnetpools/{pool_id}", f"delete subnet pool {pool_id}", facts)
         delete(self._transport, call)
+
+
+def _comparable(extensions: Extensions, revision: int | None) -> int | None:
+    """The revision to insist on, where the cloud compares revisions (revision-if-match)."""
+    if revision is None or not extensions.capabilities().revision_if_match:
+        return None
+    return revision
 
 
 def filters(

@@ -65,7 +65,7 @@ class NeutronCloud:
         self._extensions = Extensions(self._transport)
         self._tagging = Tagging(self._transport)
         self._networks = Networks(self._transport, self._extensions)
-        self._subnets = Subnets(self._transport)
+        self._subnets = Subnets(self._transport, self._extensions)
         self._ports = Ports(self._transport, self._extensions, self._tagging)
         self._groups = SecurityGroups(self._transport, self._tagging)
         self._agents = Agents(self._transport)
@@ -153,8 +153,8 @@ class NeutronCloud:
     async def set_subnet_gateway(self, subnet_id: SubnetId, gateway: IPAddress | None) -> Subnet:
         return await self._run(self._subnets.set_gateway, subnet_id, gateway)
 
-    async def delete_subnet(self, subnet_id: SubnetId) -> None:
-        await self._run(self._subnets.delete, subnet_id)
+    async def delete_subnet(self, subnet_id: SubnetId, revision: int | None = None) -> None:
+        await self._run(self._subnets.delete, subnet_id, revision)
 
     async def subnet_pool(self, pool_id: SubnetPoolId) -> SubnetPool:
         return await self._run(self._subnets.pool, pool_id)

@@ -46,6 +46,7 @@ ATTRIBUTES = ("sg", "qos", "ps", "internal", "gws", "pmin", "pmax")
 service (there or not), the pool's minimum and maximum."""
 _ATTENDANCE = "kurier.at:"
 _MAKING = "kurier.making:"
+_GOING = "kurier.going:"
 _MAPPING = re.compile(r"kurier:([0-9a-f]{8}):([0-9A-Za-z_-]{1,43})\Z")
 _SERVING = re.compile(r"kurier\.for:([^:]{1,8}):(.+)\Z")
 _HEX32 = re.compile(r"[0-9a-f]{32}\Z")
@@ -141,6 +142,16 @@ def is_making(tag: str) -> bool:
 def making_mark(tag: str) -> str:
     """The mark of the host that a tag says makes a subnet; empty where it says no such thing."""
     return tag.rpartition(":")[2] if is_making(tag) else ""
+
+
+def going_tag(mapping: Mapping, host: str) -> str:
+    """Says that a host is about to delete a subnet, as the last one that it served."""
+    return f"{_GOING}{mapping.environment}:{mapping.network[:12]}:{host_mark(host)}"
+
+
+def is_going(tag: str) -> bool:
+    """Whether a tag is one of :func:`going_tag`."""
+    return tag.startswith(_GOING)
 
 
 def in_use(found: frozenset[str]) -> bool:

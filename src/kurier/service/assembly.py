@@ -35,6 +35,7 @@ from kurier.service.lookup import find_groups, find_network, find_qos, find_subn
 from kurier.service.network_tags import NetworkTags
 from kurier.service.part import Part
 from kurier.service.shared_assembly import SharedAssembly
+from kurier.service.subnet_claims import SubnetClaims
 from kurier.service.subnets import Subnets
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Assembly:
         self._cloud = context.cloud
         self._tags = NetworkTags(context)
         self._subnets = Subnets(context)
+        self._claims = SubnetClaims(context)
         self._shared = SharedAssembly(context, self._tags, self._subnets)
 
     async def build(
@@ -69,12 +71,25 @@ class Assembly:
             replace(record, neutron_id=network.id, made=not adopted, mtu=network.mtu)
         )
         for part in parts:
-            subnet = await self._subnets.have(record, network, part)
-            record = self._store(replace(record, subnets=(*record.subnets, subnet)))
-            if not subnet.made:
-                record = await self._reserve(record, subnet)
+            record = await self._with_subnet(record, network, part)
         record = await self._tags.put(record, network, mapping, adopted=adopted)
         return replace(record, state=NetworkState.ACTIVE)
+
+    async def _with_subnet(
+        self, record: NetworkRecord, network: Network, part: Part
+    ) -> NetworkRecord:
+        """The network with the subnet of a range, which may go between two looks with the last host
+        that used it.
+        """
+        for _ in range(_TRIES):
+            subnet = await self._subnets.have(record, network, part)
+            found = self._store(replace(record, subnets=(*record.subnets, subnet)))
+            if record.made or await self._claims.claim(found, subnet):
+                return found if subnet.made else await self._reserve(found, subnet)
+            LOG.info("subnet %s of network %s went while it was joined", part.cidr, network.id)
+        raise KurierError(
+            Code.CHANGED, f"Subnet {part.cidr} comes and goes on other hosts: try again."
+        )
 
     async def _with_policy(self, record: NetworkRecord, options: NetworkOptions) -> NetworkRecord:
         policy = options.policy.over(self._context.settings.policy)

@@ -21,11 +21,10 @@ from kurier.model.ids import DockerNetworkId, NetworkId
 from kurier.model.neutron import Kind
 from kurier.service.context import Context
 from kurier.service.doing import doing
+from kurier.service.standing import Standing
 
 LOG = logging.getLogger(__name__)
 _PACE = 0.3
-_DEAD = 5.0
-"""Seconds after which a tag that stands is a dead host's. Its turn takes two calls to Neutron."""
 
 
 class Making:
@@ -54,33 +53,29 @@ class Making:
         await self._cloud.remove_tag(Kind.NETWORK, network_id, mine)
 
     async def _enter(self, network_id: NetworkId, mine: str) -> None:
-        since: dict[str, float] = {}
+        standing = Standing(self._context.clock)
         while True:
             await self._cloud.add_tag(Kind.NETWORK, network_id, mine)
             others = await self._others(network_id, mine)
             while others and mine < min(others):
-                others = await self._wait_for(network_id, mine, others, since)
+                others = await self._wait_for(network_id, mine, others, standing)
             if not others:
                 return
             await self._cloud.remove_tag(Kind.NETWORK, network_id, mine)
             while others:
-                others = await self._wait_for(network_id, mine, others, since)
+                others = await self._wait_for(network_id, mine, others, standing)
 
     async def _others(self, network_id: NetworkId, mine: str) -> set[str]:
         network = await self._cloud.network(network_id)
         return {tag for tag in network.tags if tags.is_making(tag)} - {mine}
 
     async def _wait_for(
-        self, network_id: NetworkId, mine: str, others: set[str], since: dict[str, float]
+        self, network_id: NetworkId, mine: str, others: set[str], standing: Standing
     ) -> set[str]:
-        """Whose tags stand a moment later; `since` is when each was first seen."""
+        """Whose tags stand a moment later."""
         doing("another host was making a subnet of the network")
-        now = self._context.clock.monotonic()
-        for gone in since.keys() - others:
-            del since[gone]
-        for tag in others:
-            if now - since.setdefault(tag, now) >= _DEAD:
-                LOG.warning("%s of network %s stands still: it is taken off", tag, network_id)
-                await self._cloud.remove_tag(Kind.NETWORK, network_id, tag)
+        for tag in standing.dead(others):
+            LOG.warning("%s of network %s stands still: it is taken off", tag, network_id)
+            await self._cloud.remove_tag(Kind.NETWORK, network_id, tag)
         await asyncio.sleep(_PACE)
         return await self._others(network_id, mine)

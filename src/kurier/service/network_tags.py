@@ -35,7 +35,7 @@ class NetworkTags:
         self, record: NetworkRecord, network: Network, mapping: tags.Mapping, *, adopted: bool
     ) -> NetworkRecord:
         """Subnets first: a network that somebody leaves keeps the subnets that its tags say are
-        used.
+        used. Those of an adopted network are claimed before (`SubnetClaims`).
         """
         wanted = await self.of(record, mapping, adopted=adopted)
         shared = tags.is_shared(record.id)
@@ -47,7 +47,8 @@ class NetworkTags:
         if not adopted and not shared:
             await self.put_at_once(network, mine, record)
             return record
-        await self._put_on_subnets(record)
+        if not adopted:
+            await self._put_on_subnets(record)
         await self._add(network, (*mine, *(() if adopted else (tags.MADE,))))
         if shared or (adopted and tags.MADE in network.tags):
             await self._see_standing(network, mine)
@@ -60,7 +61,7 @@ class NetworkTags:
         write, and each of its subnets.
         """
         for subnet in record.subnets:
-            await self._cloud.replace_tags(Kind.SUBNET, subnet.id, _subnet_tags(record, subnet))
+            await self._cloud.replace_tags(Kind.SUBNET, subnet.id, subnet_tags(record, subnet))
         await self._cloud.replace_tags(Kind.NETWORK, network.id, (*wanted, tags.MADE))
 
     async def _mapping_tags(
@@ -76,7 +77,7 @@ class NetworkTags:
 
     async def _put_on_subnets(self, record: NetworkRecord) -> None:
         for subnet in record.subnets:
-            for tag in _subnet_tags(record, subnet):
+            for tag in subnet_tags(record, subnet):
                 await self._cloud.add_tag(Kind.SUBNET, subnet.id, tag)
 
     async def _see_standing(self, network: Network, mine: tuple[str, ...]) -> None:
@@ -105,7 +106,8 @@ class NetworkTags:
                 await self._cloud.add_tag(Kind.NETWORK, network.id, tag)
 
 
-def _subnet_tags(record: NetworkRecord, subnet: SubnetRecord) -> tuple[str, ...]:
+def subnet_tags(record: NetworkRecord, subnet: SubnetRecord) -> tuple[str, ...]:
+    """Every tag that a network puts on one of its subnets."""
     made = (tags.MADE,) if subnet.made else ()
     if not subnet.pool_id:
         return made

@@ -96,8 +96,8 @@ class Cloud(Protocol):
     async def set_subnet_gateway(self, subnet_id: SubnetId, gateway: IPAddress | None) -> Subnet:
         """Gives a subnet another gateway, or none. NOT_FOUND, CONFLICT."""
 
-    async def delete_subnet(self, subnet_id: SubnetId) -> None:
-        """IN_USE."""
+    async def delete_subnet(self, subnet_id: SubnetId, revision: int | None = None) -> None:
+        """IN_USE; CHANGED where `revision` no longer holds (If-Match)."""
 
     async def subnet_pool(self, pool_id: SubnetPoolId) -> SubnetPool:
         """NOT_FOUND."""

@@ -19,26 +19,23 @@ from kurier.model.naming import (
     network_description,
     network_name,
     reserving_key,
-    subnet_description,
 )
-from kurier.model.neutron import Kind, Network, Port, PortFilter, Subnet
+from kurier.model.neutron import Kind, Network, Port, PortFilter
 from kurier.model.records import Job, LeaseState, NetworkRecord, NetworkState
 from kurier.model.stock import Stage
 from kurier.service.context import Context
 from kurier.service.growth import Growth
+from kurier.service.holders import holders, named
 from kurier.service.outbox import LOST_ANSWER_DELAY, UNANSWERED, JobKind, Outbox
 from kurier.service.ports import Ports
 from kurier.service.recovery import Recovery
+from kurier.service.subnet_claims import SubnetClaims, is_ours
 
 LOG = logging.getLogger(__name__)
 LEFT_KEY = "left-standing"
 _MOST_NOTES = 50
 _LOOKS = 8
 """How often a network that changes under our hands is looked at again before giving up a turn."""
-_SUBNET_TRIES = 12
-_SUBNET_PACE = 0.3
-_SERVICE_OWNERS = ("network:dhcp", "network:distributed")
-"""Ports that Neutron makes by itself and removes with the network."""
 
 
 class Removal:
@@ -58,6 +55,7 @@ class Removal:
         self._outbox = outbox
         self._ports = ports
         self._recovery = recovery
+        self._claims = SubnetClaims(context)
         self._growth = growth
         outbox.handle(JobKind.DROP_NETWORK, self.drop)
 
@@ -176,7 +174,7 @@ class Removal:
         elif tags.attendants(network.tags, mapping):
             return ""  # other hosts of the environment go on with network and subnets
         else:
-            return await self._clear(record, network)
+            return await self._clear(record, network, mapping)
         return None
 
     async def _mark(self, record: NetworkRecord) -> str:
@@ -205,12 +203,12 @@ class Removal:
         for port_id in gone:
             await self._cloud.delete_port(port_id)
 
-    async def _clear(self, record: NetworkRecord, network: Network) -> str:
+    async def _clear(self, record: NetworkRecord, network: Network, mapping: tags.Mapping) -> str:
         """Removes the subnets that are ours from a network that stays."""
         notes = [
-            await self._remove_subnet(network, subnet)
+            await self._claims.remove(record, network, subnet, mapping)
             for subnet in await self._cloud.subnets(network_id=network.id)
-            if _is_ours(subnet, record)
+            if is_ours(subnet, record)
         ]
         return " ".join(filter(None, notes))
 
@@ -230,7 +228,7 @@ class Removal:
     async def _users(self, record: NetworkRecord, network: Network) -> list[Port]:
         """Ports that keep a network from being deleted."""
         await self._drop_reserved(record)
-        return _foreign(await self._cloud.ports(PortFilter(network_id=network.id)))
+        return holders(await self._cloud.ports(PortFilter(network_id=network.id)))
 
     async def _doom(self, record: NetworkRecord, network: Network) -> None:
         """Says by the network's name that it goes, then looks once more; CHANGED where somebody
@@ -260,29 +258,8 @@ class Removal:
         await self._cloud.rename_network(network.id, name, network.description)
         return (
             f"Neutron network {name or network.id} ({network.id}) is left standing, since "
-            f"{_names(users)} still uses it: remove it with `openstack network delete "
+            f"{named(users)} still uses it: remove it with `openstack network delete "
             f"{network.id}` when nobody does."
-        )
-
-    async def _remove_subnet(self, network: Network, subnet: Subnet) -> str:
-        on_it = PortFilter(network_id=network.id, subnet_id=subnet.id)
-        users: list[Port] = []
-        for _ in range(_SUBNET_TRIES):
-            try:
-                await self._cloud.delete_subnet(subnet.id)
-                return ""
-            except KurierError as error:
-                if error.code is not Code.IN_USE:
-                    raise
-            users = _foreign(await self._cloud.ports(on_it))
-            if users:
-                break
-            # Neutron calls a subnet used, too, while another host's deletion is under way.
-            await asyncio.sleep(_SUBNET_PACE)
-        await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tags.MADE)
-        return (
-            f"Subnet {subnet.cidr} ({subnet.id}) of Neutron network "
-            f"{network.name or network.id} is left standing, since {_names(users)} still uses it."
         )
 
     async def _look(self, network_id: NetworkId) -> Network | None:
@@ -299,23 +276,3 @@ class Removal:
         notes[network_id] = note
         kept = dict(list(notes.items())[-_MOST_NOTES:])
         self._ledger.set_meta(LEFT_KEY, json.dumps(kept))
-
-
-def _is_ours(subnet: Subnet, record: NetworkRecord) -> bool:
-    """Whether a subnet is Kurier's and no other pool is served from it. One whose maker was stopped
-    before it had its tags is told by its description.
-    """
-    made_here = any(one.id == subnet.id and one.made for one in record.subnets)
-    made_here = made_here or subnet.description == subnet_description(record.id)
-    served = any(tags.parse_pool(tag) for tag in subnet.tags)
-    return (made_here or tags.MADE in subnet.tags) and not served
-
-
-def _foreign(ports: list[Port]) -> list[Port]:
-    return [port for port in ports if port.device_owner not in _SERVICE_OWNERS]
-
-
-def _names(ports: list[Port]) -> str:
-    told = [f"port {port.id} ({port.device_owner or 'no owner'})" for port in ports[:3]]
-    more = f" and {len(ports) - 3} more" if len(ports) > 3 else ""
-    return (", ".join(told) + more) or "something that these credentials may not see"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from kurier.model import tags
 from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.naming import subnet_description, subnet_name
 from kurier.model.neutron import Network, Subnet, SubnetSpec
@@ -13,6 +14,7 @@ from kurier.service.doing import doing
 from kurier.service.lookup import find_pool, find_subnet
 from kurier.service.making import Making
 from kurier.service.part import Part
+from kurier.service.subnet_claims import SubnetClaims
 
 _TRIES = 3
 
@@ -24,6 +26,7 @@ class Subnets:
         self._context = context
         self._cloud = context.cloud
         self._making = Making(context)
+        self._claims = SubnetClaims(context)
 
     async def have(self, record: NetworkRecord, network: Network, part: Part) -> SubnetRecord:
         """The subnet of a range: the one that is there, or one made now."""
@@ -63,7 +66,8 @@ class Subnets:
                 beside = await self._cloud.subnets(network_id=network.id, cidr=part.cidr)
                 if len(beside) == 1:
                     return made, True
-                await self._cloud.delete_subnet(made.id)
+                mapping = tags.Mapping(await self._context.environment.mark(), record.id)
+                await self._claims.remove(record, network, made, mapping)
         raise KurierError(
             Code.CHANGED, f"Other hosts make and remove subnet {part.cidr} as well: try again."
         )
