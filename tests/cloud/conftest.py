@@ -195,6 +195,10 @@ def local_cloud() -> Cloud | None:
     if not SHARED:
         needed = int(HOST.removeprefix("host"))
         cloud.up(hosts=max(needed, cloud.settings.hosts))
+    for name in (ADMIN_CLOUD, MEMBER_CLOUD):
+        with connect(cloud, name) as connection:
+            # Neutron makes a project's own group when it is first asked by it: not amid a test.
+            list(connection.network.security_groups())
     return cloud
 
 
