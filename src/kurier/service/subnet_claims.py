@@ -63,9 +63,8 @@ class SubnetClaims:
         users: list[Port] = []
         for _ in range(_TRIES):
             try:
-                if await self._gone(record, subnet, mine):
-                    return ""
-                await self._cloud.remove_tag(Kind.SUBNET, subnet.id, mine)
+                if not await self._gone(record, subnet, mine):
+                    await self._cloud.remove_tag(Kind.SUBNET, subnet.id, mine)
                 return ""
             except KurierError as error:
                 if error.code not in (Code.CHANGED, Code.IN_USE):
