@@ -30,7 +30,7 @@ def bid_name(network: DockerNetworkId, host: str) -> str:
 
 def is_bid_of(name: str, host: str) -> bool:
     """Whether a network's name is this host's while it may be making one."""
-    return name.startswith(BID_PREFIX) and name.endswith(f"-{host_mark(host)}")
+    return name.startswith(BID_PREFIX) and lasting_name(name).endswith(f"-{host_mark(host)}")
 
 
 def going_name(name: str, mark: str) -> str:

@@ -7,8 +7,9 @@ after its bid is there; of two bids, therefore, at least the later one's maker s
 sees no other bid builds its own and claims it, by a new name, with the revision that it looked at
 (`If-Match`). Who sees another withdraws, but for the bid with the lowest id: its maker waits until
 the others have withdrawn or one has claimed, since that one may have looked before. A bid that
-stands still is a dead host's: it is deleted with the revision that was looked at, so that a maker
-who was only slow either has claimed before, or finds its bid gone.
+stands still is a dead host's. Before it is deleted, it gets a name that says so, with the revision
+that was looked at: a maker who was only slow either has claimed before, or finds its bid going.
+(Neutron compares the revision of a DELETE at its beginning alone, so that the rename decides.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import NetworkId
-from kurier.model.naming import BID_PREFIX, is_going, lasting_name
+from kurier.model.naming import BID_PREFIX, going_name, is_going, lasting_name
 from kurier.model.neutron import Network, NetworkSpec
 from kurier.service.doing import doing
 from kurier.service.protocols import Clock, Cloud
@@ -88,9 +89,11 @@ class Election:
         candidate.entered(mine)
         while True:
             claimed, bids = await self._look(candidate)
-            others = [bid for bid in bids if bid.id != mine.id and not is_going(bid.name)]
-            if claimed is None and mine.id not in {bid.id for bid in bids}:
-                return None  # taken for dead
+            standing = {bid.id: bid for bid in bids if not is_going(bid.name)}
+            if claimed is None and mine.id not in standing:
+                await self._cloud.delete_network(mine.id)  # it is taken for dead, or gone
+                return None
+            others = [bid for bid in standing.values() if bid.id != mine.id]
             if claimed is not None or any(other.id < mine.id for other in others):
                 await self._cloud.delete_network(mine.id)
                 return claimed
@@ -104,8 +107,12 @@ class Election:
         spec = candidate.spec
         try:
             await candidate.build(mine)
-            revision = (await self._cloud.network(mine.id)).revision
-            return await self._cloud.rename_network(mine.id, spec.name, spec.description, revision)
+            seen = await self._cloud.network(mine.id)
+            if is_going(seen.name):
+                return None  # taken for dead
+            return await self._cloud.rename_network(
+                mine.id, spec.name, spec.description, seen.revision
+            )
         except KurierError as error:
             if error.code not in (Code.CHANGED, Code.NOT_FOUND):
                 raise
@@ -136,7 +143,12 @@ class Election:
         unless others use it.
         """
         rest = left.tags - {tags.mapping_tag(mapping), *tags.kuryr_network_tags(mapping.network)}
-        if is_going(left.name) and tags.in_use(rest):
+        if left.name.startswith(BID_PREFIX):
+            if not is_going(left.name):
+                name = going_name(left.name, f"{left.revision:x}")
+                await self._cloud.rename_network(left.id, name, left.description, left.revision)
+            await self._cloud.delete_network(left.id)  # nobody claims it any more
+        elif tags.in_use(rest):
             name = lasting_name(left.name)
             await self._cloud.rename_network(left.id, name, left.description, left.revision)
         else:
