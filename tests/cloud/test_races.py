@@ -187,7 +187,7 @@ def test_the_last_takes_an_operators_networks_subnet_along_as_others_come(
             served = {tags.parse_pool(tag) for tag in subnet.tags} - {None}
             assert served == {one.pools[network] for one in coming}, f"race {number}"
             assert attendants(neutron, theirs.id, network) == len(coming), f"race {number}"
-            assert not any(map(tags.is_going, subnet.tags)), f"race {number}"
+            assert not any(map(tags.going_mark, subnet.tags)), f"race {number}"
             coming[0].remove(network)
             settle(racers)
             last, coming = coming[1], [coming[0], last]

@@ -146,6 +146,15 @@ def test_tags_that_nothing_explains_go() -> None:
     }
 
 
+def test_what_it_said_of_a_subnet_that_it_was_deleting_goes() -> None:
+    mapping = tags.Mapping(MARK, SHARED)
+    going = {tags.going_tag(mapping, DEAD), tags.going_tag(mapping, ALIVE)}
+    found = left(network(), replace(subnet((OWN, pool(ALIVE))), tags=frozenset(going)))
+    assert [(one.kind, one.tag) for one in found.strays] == [
+        (Kind.SUBNET, tags.going_tag(mapping, DEAD))
+    ]
+
+
 @pytest.mark.parametrize("network_id", [OWN, SHARED])
 def test_a_network_that_was_half_made_ends(network_id: DockerNetworkId) -> None:
     """Its description tells what it was made for; no tag does yet."""

@@ -15,7 +15,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import cast
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kurier.model import tags
@@ -200,6 +200,7 @@ def attendants(cloud: NeutronInMemory) -> set[str]:
 
 @settings(max_examples=150, deadline=None)
 @given(seeds, st.integers(1, 5))
+@example(7358, 4)  # a bid's deletion began before its claim, and ended after it
 def test_one_network_is_made_and_its_last_user_deletes_it(seed: int, number: int) -> None:
     async def race(loop: LeapingLoop) -> None:
         chance = Random(seed)
@@ -330,6 +331,35 @@ def test_who_dies_while_it_makes_a_subnet_keeps_nobody_from_it(
             await joining
         assert [one.cidr for one in await cloud.subnets()] == [RANGE]
         await asyncio.gather(*(one.leave() for one in (unlucky, *others)))
+        assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
+
+    run(race)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seeds, st.integers(2, 4), st.floats(0.0, 4.0))
+def test_who_dies_while_it_takes_the_subnet_along_keeps_nobody_from_it(
+    seed: int, number: int, moment: float
+) -> None:
+    async def race(loop: LeapingLoop) -> None:
+        chance = Random(seed)
+        cloud = NeutronInMemory(chance)
+        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        unlucky, *others = hosts_of(cloud, loop, chance, number)
+        await unlucky.join(theirs.id)
+        leaving = asyncio.create_task(unlucky.leave())
+        loop.call_later(moment, leaving.cancel)
+        await asyncio.gather(*(_later(chance, one, theirs.id) for one in others))
+        with suppress(asyncio.CancelledError):
+            await leaving
+        await unlucky.leave()  # it is back, with what its ledger tells
+        there = await cloud.subnets()
+        assert [one.id for one in there] == list({one.subnet for one in others})
+        assert {one for one in map(tags.parse_pool, there[0].tags) if one} == {
+            one.pool for one in others
+        }
+        assert not any(map(tags.going_mark, there[0].tags))
+        await asyncio.gather(*(one.leave() for one in others))
         assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
 
     run(race)

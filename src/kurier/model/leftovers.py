@@ -146,6 +146,11 @@ class _Network:
         for tag in sorted(self.network.tags - explained):
             if self._mark in (tags.attending_mark(tag), tags.making_mark(tag), node_mark(tag)):
                 yield Stray(Kind.NETWORK, self.network.id, tag)
+        for subnet in self.seen.subnets:
+            if subnet.network_id == self.network.id:
+                for tag in sorted(subnet.tags):
+                    if tags.going_mark(tag) == self._mark:
+                        yield Stray(Kind.SUBNET, subnet.id, tag)
         told = {mapping.network[:8] for mapping in self._mappings()}
         for one in self._mine():
             if one.network not in told:

@@ -149,9 +149,11 @@ def going_tag(mapping: Mapping, host: str) -> str:
     return f"{_GOING}{mapping.environment}:{mapping.network[:12]}:{host_mark(host)}"
 
 
-def is_going(tag: str) -> bool:
-    """Whether a tag is one of :func:`going_tag`."""
-    return tag.startswith(_GOING)
+def going_mark(tag: str) -> str:
+    """The mark of the host that a subnet's tag says deletes it; empty where it says no such
+    thing.
+    """
+    return tag.rpartition(":")[2] if tag.startswith(_GOING) else ""
 
 
 def in_use(found: frozenset[str]) -> bool:

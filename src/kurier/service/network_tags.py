@@ -34,8 +34,8 @@ class NetworkTags:
     async def put(
         self, record: NetworkRecord, network: Network, mapping: tags.Mapping, *, adopted: bool
     ) -> NetworkRecord:
-        """Subnets first: a network that somebody leaves keeps the subnets that its tags say are
-        used. Those of an adopted network are claimed before (`SubnetClaims`).
+        """A network's tags. Where others use it too, its subnets were claimed before
+        (`SubnetClaims`): a network that somebody leaves keeps the subnets that tags say are used.
         """
         wanted = await self.of(record, mapping, adopted=adopted)
         shared = tags.is_shared(record.id)
@@ -47,8 +47,6 @@ class NetworkTags:
         if not adopted and not shared:
             await self.put_at_once(network, mine, record)
             return record
-        if not adopted:
-            await self._put_on_subnets(record)
         await self._add(network, (*mine, *(() if adopted else (tags.MADE,))))
         if shared or (adopted and tags.MADE in network.tags):
             await self._see_standing(network, mine)
@@ -74,11 +72,6 @@ class NetworkTags:
         if tags.is_shared(record.id):
             return (tags.attendance_tag(mapping, await self._context.host()), *own)
         return own
-
-    async def _put_on_subnets(self, record: NetworkRecord) -> None:
-        for subnet in record.subnets:
-            for tag in subnet_tags(record, subnet):
-                await self._cloud.add_tag(Kind.SUBNET, subnet.id, tag)
 
     async def _see_standing(self, network: Network, mine: tuple[str, ...]) -> None:
         """Looks again after the tags are on: others may be leaving a network that Kurier made.

@@ -29,7 +29,7 @@ from kurier.service.holders import holders, named
 from kurier.service.outbox import LOST_ANSWER_DELAY, UNANSWERED, JobKind, Outbox
 from kurier.service.ports import Ports
 from kurier.service.recovery import Recovery
-from kurier.service.subnet_claims import SubnetClaims, is_ours
+from kurier.service.subnet_claims import SubnetClaims
 
 LOG = logging.getLogger(__name__)
 LEFT_KEY = "left-standing"
@@ -138,8 +138,9 @@ class Removal:
             return ""
         await self._unserve(record)
         mapping = tags.Mapping(await self._mark(record), record.id)
-        # Left by a stop in the middle of making a subnet.
+        # Left by a stop in the middle of making a subnet, or of removing one.
         await self._remove_tags(network, (tags.making_tag(mapping, await self._context.host()),))
+        await self._claims.stay(network, mapping)
         for _ in range(_LOOKS):
             network = await self._look(neutron_id)
             if network is None:
@@ -174,6 +175,7 @@ class Removal:
         elif tags.attendants(network.tags, mapping):
             return ""  # other hosts of the environment go on with network and subnets
         else:
+            await self._drop_reserved(record)  # of one that failed before it had its tags
             return await self._clear(record, network, mapping)
         return None
 
@@ -206,9 +208,8 @@ class Removal:
     async def _clear(self, record: NetworkRecord, network: Network, mapping: tags.Mapping) -> str:
         """Removes the subnets that are ours from a network that stays."""
         notes = [
-            await self._claims.remove(record, network, subnet, mapping)
+            await self._claims.leave(record, network, subnet, mapping)
             for subnet in await self._cloud.subnets(network_id=network.id)
-            if is_ours(subnet, record)
         ]
         return " ".join(filter(None, notes))
 

@@ -19,6 +19,7 @@ from kurier.service.context import Context
 from kurier.service.election import Candidate, Election
 from kurier.service.network_tags import NetworkTags
 from kurier.service.part import Part
+from kurier.service.subnet_claims import SubnetClaims
 from kurier.service.subnets import Subnets, check_existing, subnet_record
 
 LOG = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class SharedAssembly:
         self._cloud = context.cloud
         self._tags = network_tags
         self._subnets = subnets
+        self._claims = SubnetClaims(context)
         self._election = Election(context.cloud, context.clock)
 
     async def build(
@@ -115,8 +117,17 @@ class SharedAssembly:
             check_existing(found, part)
             subnets.append(subnet_record(found, part, made=True))
         joined = replace(
-            record, neutron_id=network.id, made=True, mtu=network.mtu, subnets=tuple(subnets)
+            record,
+            neutron_id=network.id,
+            made=True,
+            mtu=network.mtu,
+            subnets=tuple(subnets),
+            tags=await self._tags.of(record, mapping, adopted=False),
         )
+        self._ledger.put_network(joined)
+        for subnet in joined.subnets:
+            if not await self._claims.claim(joined, subnet):
+                raise KurierError(Code.NOT_FOUND, f"Subnet {subnet.cidr} is being removed.")
         joined = await self._tags.put(joined, network, mapping, adopted=False)
         return replace(joined, state=NetworkState.ACTIVE)
 

@@ -8,8 +8,8 @@ from collections.abc import Set
 from kurier.service.protocols import Clock
 
 _DEAD = 5.0
-"""Seconds after which a tag that stands is a dead host's. What such tags tell of takes two or three
-calls to Neutron.
+"""Seconds after which a tag that stands is a dead host's, or one's to whom Neutron answers so
+slowly that the others, who have some ten seconds in all, go on without it.
 """
 
 

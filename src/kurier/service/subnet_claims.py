@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who comes to a subnet on a network that is not Kurier's, and who takes it along as the last one.
+"""Who comes to a subnet on a network that others use too, and who takes it along as the last one.
 
 Both say so by a tag on the subnet, and look after that: who comes puts its pool's tags on it, who
 deletes it one that says that it goes. At least the later of the two sees the other. Who deletes
@@ -13,8 +13,9 @@ import logging
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
+from kurier.model.ids import SubnetId
 from kurier.model.naming import subnet_description
-from kurier.model.neutron import Kind, Network, Port, PortFilter, Subnet
+from kurier.model.neutron import Kind, Network, PortFilter, Subnet
 from kurier.model.records import NetworkRecord, SubnetRecord
 from kurier.service.context import Context
 from kurier.service.doing import doing
@@ -48,64 +49,93 @@ class SubnetClaims:
                     await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tag)
                 await asyncio.sleep(_PACE)
         except KurierError as error:
-            if error.code is Code.NOT_FOUND:
-                return False
-            raise
+            if error.code is not Code.NOT_FOUND or await self._look(subnet.id) is not None:
+                raise
+            return False
         return True
 
-    async def remove(
+    async def stay(self, network: Network, mapping: tags.Mapping) -> None:
+        """Takes back what a removal said of subnets that was stopped in the middle of it."""
+        mine = tags.going_tag(mapping, await self._context.host())
+        for subnet in await self._cloud.subnets(network_id=network.id):
+            if mine in subnet.tags:
+                await self._cloud.remove_tag(Kind.SUBNET, subnet.id, mine)
+
+    async def leave(
         self, record: NetworkRecord, network: Network, subnet: Subnet, mapping: tags.Mapping
     ) -> str:
-        """Deletes a network's own subnet that nobody else claims; the sentence tells why it had to
-        stay though nobody does.
+        """Deletes a network's own subnet unless somebody else claims it; the sentence tells why it
+        had to stay though nobody does. CHANGED where others change it all the time.
         """
+        if not _is_ours(subnet, record):
+            return ""
         mine = tags.going_tag(mapping, await self._context.host())
-        users: list[Port] = []
         for _ in range(_TRIES):
             try:
-                if not await self._gone(record, subnet, mine):
-                    await self._cloud.remove_tag(Kind.SUBNET, subnet.id, mine)
-                return ""
+                return await self._delete(record, subnet, mine)
             except KurierError as error:
                 if error.code not in (Code.CHANGED, Code.IN_USE):
                     raise
+                refusal = error
             on_it = PortFilter(network_id=network.id, subnet_id=subnet.id)
             users = holders(await self._cloud.ports(on_it))
             if users:
                 break
             # Neutron calls a subnet used, too, while another host's deletion is under way.
             await asyncio.sleep(_PACE)
-        for tag in (mine, tags.MADE):
-            await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tag)
+        await self._cloud.remove_tag(Kind.SUBNET, subnet.id, mine)
+        seen = await self._look(subnet.id)
+        if seen is None or _is_served(seen):
+            return ""
+        if refusal.code is Code.CHANGED:
+            raise refusal
+        await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tags.MADE)
         return (
             f"Subnet {subnet.cidr} ({subnet.id}) of Neutron network "
             f"{network.name or network.id} is left standing, since {named(users)} still uses it."
         )
 
-    async def _gone(self, record: NetworkRecord, subnet: Subnet, mine: str) -> bool:
-        """Says that a subnet goes and deletes it; False where somebody else claims it. CHANGED,
-        IN_USE.
+    async def _delete(self, record: NetworkRecord, subnet: Subnet, mine: str) -> str:
+        """Says that a subnet goes, and deletes it unless somebody claims it, who has it then with
+        the mark that it is Kurier's. CHANGED, IN_USE.
         """
         try:
-            await self._cloud.add_tag(Kind.SUBNET, subnet.id, mine)
-            seen = await self._cloud.subnet(subnet.id)
-            if not is_ours(seen, record):
-                return False
-            await self._cloud.delete_subnet(subnet.id, seen.revision)
+            if not _is_served(subnet):
+                await self._cloud.add_tag(Kind.SUBNET, subnet.id, mine)
+                subnet = await self._cloud.subnet(subnet.id)
+                if not _is_served(subnet):
+                    await self._cloud.delete_subnet(subnet.id, subnet.revision)
+                    return ""
+            if tags.MADE not in subnet.tags:
+                await self._cloud.add_tag(Kind.SUBNET, subnet.id, tags.MADE)
+            if mine in subnet.tags:
+                await self._cloud.remove_tag(Kind.SUBNET, subnet.id, mine)
         except KurierError as error:
             if error.code is not Code.NOT_FOUND:
                 raise
-        return True
+        return ""
 
     async def _going(self, subnet: SubnetRecord) -> set[str]:
-        return set(filter(tags.is_going, (await self._cloud.subnet(subnet.id)).tags))
+        return {tag for tag in (await self._cloud.subnet(subnet.id)).tags if tags.going_mark(tag)}
+
+    async def _look(self, subnet_id: SubnetId) -> Subnet | None:
+        try:
+            return await self._cloud.subnet(subnet_id)
+        except KurierError as error:
+            if error.code is Code.NOT_FOUND:
+                return None
+            raise
 
 
-def is_ours(subnet: Subnet, record: NetworkRecord) -> bool:
-    """Whether a subnet is Kurier's and no other pool is served from it. One whose maker was stopped
-    before it had its tags is told by its description.
+def _is_ours(subnet: Subnet, record: NetworkRecord) -> bool:
+    """Whether Kurier made a subnet. One whose maker was stopped before it had its tags is told by
+    its description.
     """
     made_here = any(one.id == subnet.id and one.made for one in record.subnets)
-    made_here = made_here or subnet.description == subnet_description(record.id)
-    served = any(tags.parse_pool(tag) for tag in subnet.tags)
-    return (made_here or tags.MADE in subnet.tags) and not served
+    described = subnet.description == subnet_description(record.id)
+    return made_here or described or tags.MADE in subnet.tags
+
+
+def _is_served(subnet: Subnet) -> bool:
+    """Whether any pool is served from a subnet."""
+    return any(tags.parse_pool(tag) for tag in subnet.tags)

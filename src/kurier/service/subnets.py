@@ -67,7 +67,7 @@ class Subnets:
                 if len(beside) == 1:
                     return made, True
                 mapping = tags.Mapping(await self._context.environment.mark(), record.id)
-                await self._claims.remove(record, network, made, mapping)
+                await self._claims.leave(record, network, made, mapping)
         raise KurierError(
             Code.CHANGED, f"Other hosts make and remove subnet {part.cidr} as well: try again."
         )
