@@ -22,7 +22,7 @@ from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId, EnvironmentId, NetworkId, PoolId, SubnetId
 from kurier.model.naming import network_name
-from kurier.model.neutron import Kind, NetworkSpec, SubnetSpec
+from kurier.model.neutron import Kind, NetworkSpec, Subnet, SubnetSpec
 from kurier.model.options import NetworkOptions, NetworkReference, PoolReference, SubnetReference
 from kurier.model.records import Job, LeaseRecord, NetworkRecord, NetworkState, PoolRecord
 from kurier.model.stock import StockPort
@@ -297,16 +297,22 @@ def test_a_users_network_has_the_subnet_while_anybody_is_there(
             coming = [one for one in hosts if one is not last]
             await asyncio.gather(last.leave(), *(_later(chance, one, theirs.id) for one in coming))
             assert attendants(cloud) == {tags.host_mark(one.name) for one in coming}
-            there = await cloud.subnets()
-            assert [one.id for one in there] == list({one.subnet for one in coming})
-            pools = {tags.parse_pool(tag) for tag in there[0].tags} - {None}
-            assert pools == {one.pool for one in coming}
+            await subnet_used_by(cloud, coming)
             last, *others = coming
             await asyncio.gather(*(one.leave() for one in others))
         await last.leave()
         assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
 
     run(race)
+
+
+async def subnet_used_by(cloud: NeutronInMemory, here: list[Host]) -> Subnet:
+    """The one subnet that there is, which all these hosts use and which serves them alone."""
+    there = await cloud.subnets()
+    assert [one.id for one in there] == list({one.subnet for one in here})
+    pools = {tags.parse_pool(tag) for tag in there[0].tags} - {None}
+    assert pools == {one.pool for one in here}
+    return there[0]
 
 
 async def _later(chance: Random, host: Host, existing: NetworkId) -> None:
@@ -353,12 +359,8 @@ def test_who_dies_while_it_takes_the_subnet_along_keeps_nobody_from_it(
         with suppress(asyncio.CancelledError):
             await leaving
         await unlucky.leave()  # it is back, with what its ledger tells
-        there = await cloud.subnets()
-        assert [one.id for one in there] == list({one.subnet for one in others})
-        assert {one for one in map(tags.parse_pool, there[0].tags) if one} == {
-            one.pool for one in others
-        }
-        assert not any(map(tags.going_mark, there[0].tags))
+        used = await subnet_used_by(cloud, others)
+        assert not any(map(tags.going_mark, used.tags))
         await asyncio.gather(*(one.leave() for one in others))
         assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
 

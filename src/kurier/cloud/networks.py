@@ -57,13 +57,7 @@ class Networks:
 
     def delete(self, network_id: NetworkId, revision: int | None) -> None:
         """Deletes it, where the cloud can compare only if `revision` still holds."""
-        call = Call(
-            "DELETE",
-            f"/networks/{network_id}",
-            f"delete network {network_id}",
-            facts={"noun": "network", "id": network_id, "network": network_id},
-            if_revision=_comparable(self._extensions, revision),
-        )
+        call = _deletion("network", network_id, _comparable(self._extensions, revision))
         delete(self._transport, call)
 
 
@@ -113,13 +107,7 @@ class Subnets:
 
     def delete(self, subnet_id: SubnetId, revision: int | None) -> None:
         """Deletes it, where the cloud can compare only if `revision` still holds; IN_USE."""
-        call = Call(
-            "DELETE",
-            f"/subnets/{subnet_id}",
-            f"delete subnet {subnet_id}",
-            facts={"noun": "subnet", "id": subnet_id, "subnet": subnet_id},
-            if_revision=_comparable(self._extensions, revision),
-        )
+        call = _deletion("subnet", subnet_id, _comparable(self._extensions, revision))
         delete(self._transport, call)
 
     def pool(self, pool_id: SubnetPoolId) -> SubnetPool:
@@ -141,6 +129,16 @@ class Subnets:
         facts = {"noun": "subnet pool", "id": pool_id, "pool": pool_id}
         call = Call("DELETE", f"/subnetpools/{pool_id}", f"delete subnet pool {pool_id}", facts)
         delete(self._transport, call)
+
+
+def _deletion(noun: str, identity: str, if_revision: int | None) -> Call:
+    return Call(
+        "DELETE",
+        f"/{noun}s/{identity}",
+        f"delete {noun} {identity}",
+        facts={"noun": noun, "id": identity, noun: identity},
+        if_revision=if_revision,
+    )
 
 
 def _comparable(extensions: Extensions, revision: int | None) -> int | None:

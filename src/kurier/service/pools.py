@@ -22,6 +22,7 @@ from kurier.model.options import NetworkOptions, parse_network_options
 from kurier.model.ranges import check_range
 from kurier.model.records import Job, PoolRecord
 from kurier.model.tags import KURYR_SUBNET_POOL_EXISTING, own_pool
+from kurier.service.absence import unless_gone
 from kurier.service.context import Context
 from kurier.service.lookup import default_pool, find_network, find_pool, find_subnet
 from kurier.service.outbox import LOST_ANSWER_DELAY, UNANSWERED, JobKind, Outbox
@@ -279,12 +280,9 @@ class Pools:
 
     async def _drop_kuryr_pool(self, job: Job) -> None:
         pool_id = SubnetPoolId(job.key)
-        try:
-            pool = await self._context.cloud.subnet_pool(pool_id)
-        except KurierError as error:
-            if error.code is Code.NOT_FOUND:
-                return
-            raise
+        pool = await unless_gone(self._context.cloud.subnet_pool(pool_id))
+        if pool is None:
+            return
         if pool.name.startswith("kuryrPool-") and KURYR_SUBNET_POOL_EXISTING not in pool.tags:
             await self._context.cloud.delete_subnet_pool(pool_id)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from kurier.model import tags
 from kurier.model.departure import Step, next_step
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import DockerNetworkId, NetworkId
+from kurier.model.ids import DockerNetworkId
 from kurier.model.naming import (
     bid_name,
     going_name,
@@ -23,6 +23,7 @@ from kurier.model.naming import (
 from kurier.model.neutron import Kind, Network, Port, PortFilter
 from kurier.model.records import Job, LeaseState, NetworkRecord, NetworkState
 from kurier.model.stock import Stage
+from kurier.service.absence import unless_gone
 from kurier.service.context import Context
 from kurier.service.growth import Growth
 from kurier.service.holders import holders, named
@@ -133,8 +134,10 @@ class Removal:
         stay. The record may be another host's, as read from tags.
         """
         neutron_id = record.neutron_id
-        network = await self._look(neutron_id) if neutron_id is not None else None
-        if neutron_id is None or network is None:
+        if neutron_id is None:
+            return ""
+        network = await unless_gone(self._cloud.network(neutron_id))
+        if network is None:
             return ""
         await self._unserve(record)
         mapping = tags.Mapping(await self._mark(record), record.id)
@@ -142,7 +145,7 @@ class Removal:
         await self._remove_tags(network, (tags.making_tag(mapping, await self._context.host()),))
         await self._claims.stay(network, mapping)
         for _ in range(_LOOKS):
-            network = await self._look(neutron_id)
+            network = await unless_gone(self._cloud.network(neutron_id))
             if network is None:
                 return ""
             step = next_step(network.tags, frozenset(record.tags), mapping, made=record.made)
@@ -244,7 +247,7 @@ class Removal:
         doomed = await self._cloud.rename_network(
             network.id, going, network.description, network.revision
         )
-        seen = await self._look(network.id)
+        seen = await unless_gone(self._cloud.network(network.id))
         if seen is not None and tags.in_use(seen.tags - frozenset(record.tags)):
             await self._cloud.rename_network(network.id, name, network.description, seen.revision)
             raise KurierError(Code.CHANGED, f"Network {doomed.id} has a new user.")
@@ -262,14 +265,6 @@ class Removal:
             f"{named(users)} still uses it: remove it with `openstack network delete "
             f"{network.id}` when nobody does."
         )
-
-    async def _look(self, network_id: NetworkId) -> Network | None:
-        try:
-            return await self._cloud.network(network_id)
-        except KurierError as error:
-            if error.code is Code.NOT_FOUND:
-                return None
-            raise
 
     def _remember(self, network_id: DockerNetworkId, note: str) -> None:
         LOG.warning("network %s: %s", network_id, note)

@@ -15,6 +15,7 @@ from kurier.model.ids import EndpointId, LeaseId, PortId, SecurityGroupId
 from kurier.model.naming import dns_label
 from kurier.model.neutron import Kind, Port, PortChange, PortFilter
 from kurier.model.records import Job, LeaseRecord, LeaseState
+from kurier.service.absence import unless_gone
 from kurier.service.context import Context
 from kurier.service.exposure import Exposure
 from kurier.service.outbox import JobKind, Outbox
@@ -62,7 +63,8 @@ class Settlement:
             facts = await self._tell(lease)
         except KurierError as error:
             # A group that was swept away while it was put on is made anew by the next try.
-            if error.code is not Code.NOT_FOUND or await self._stands(lease.port_id):
+            gone = error.code is Code.NOT_FOUND
+            if not gone or await unless_gone(self._cloud.port(lease.port_id)) is not None:
                 raise
             LOG.warning("port %s of lease %s is gone from Neutron", lease.port_id, lease.id)
             return
@@ -70,15 +72,6 @@ class Settlement:
         if facts is None and tries < _TRIES:
             again = {**job.payload, "tries": str(tries)}
             self._outbox.add(JobKind.SETTLE, lease.id, delay=2.0**tries / 2, **again)
-
-    async def _stands(self, port_id: PortId) -> bool:
-        try:
-            await self._cloud.port(port_id)
-        except KurierError as error:
-            if error.code is Code.NOT_FOUND:
-                return False
-            raise
-        return True
 
     async def _tell(self, lease: LeaseRecord) -> ContainerFacts | None:
         if lease.port_id is None or lease.endpoint is None:
@@ -212,12 +205,9 @@ class Settlement:
         """Deletes a port that no lease knows; one that was adopted goes back to its owner."""
         if any(lease.port_id == job.key for lease in self._ledger.leases()):
             return
-        try:
-            port = await self._cloud.port(PortId(job.key))
-        except KurierError as error:
-            if error.code is Code.NOT_FOUND:
-                return
-            raise
+        port = await unless_gone(self._cloud.port(PortId(job.key)))
+        if port is None:
+            return
         if tags.KURYR_PORT_EXISTING in port.tags:
             await give_back(self._cloud, port)
         else:

@@ -13,10 +13,10 @@ import logging
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import SubnetId
 from kurier.model.naming import subnet_description
 from kurier.model.neutron import Kind, Network, PortFilter, Subnet
 from kurier.model.records import NetworkRecord, SubnetRecord
+from kurier.service.absence import unless_gone
 from kurier.service.context import Context
 from kurier.service.doing import doing
 from kurier.service.holders import holders, named
@@ -49,7 +49,8 @@ class SubnetClaims:
                     await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tag)
                 await asyncio.sleep(_PACE)
         except KurierError as error:
-            if error.code is not Code.NOT_FOUND or await self._look(subnet.id) is not None:
+            gone = error.code is Code.NOT_FOUND
+            if not gone or await unless_gone(self._cloud.subnet(subnet.id)) is not None:
                 raise
             return False
         return True
@@ -72,7 +73,7 @@ class SubnetClaims:
         mine = tags.going_tag(mapping, await self._context.host())
         for _ in range(_TRIES):
             try:
-                return await self._delete(record, subnet, mine)
+                return await self._delete(subnet, mine)
             except KurierError as error:
                 if error.code not in (Code.CHANGED, Code.IN_USE):
                     raise
@@ -84,7 +85,7 @@ class SubnetClaims:
             # Neutron calls a subnet used, too, while another host's deletion is under way.
             await asyncio.sleep(_PACE)
         await self._cloud.remove_tag(Kind.SUBNET, subnet.id, mine)
-        seen = await self._look(subnet.id)
+        seen = await unless_gone(self._cloud.subnet(subnet.id))
         if seen is None or _is_served(seen):
             return ""
         if refusal.code is Code.CHANGED:
@@ -95,7 +96,7 @@ class SubnetClaims:
             f"{network.name or network.id} is left standing, since {named(users)} still uses it."
         )
 
-    async def _delete(self, record: NetworkRecord, subnet: Subnet, mine: str) -> str:
+    async def _delete(self, subnet: Subnet, mine: str) -> str:
         """Says that a subnet goes, and deletes it unless somebody claims it, who has it then with
         the mark that it is Kurier's. CHANGED, IN_USE.
         """
@@ -117,14 +118,6 @@ class SubnetClaims:
 
     async def _going(self, subnet: SubnetRecord) -> set[str]:
         return {tag for tag in (await self._cloud.subnet(subnet.id)).tags if tags.going_mark(tag)}
-
-    async def _look(self, subnet_id: SubnetId) -> Subnet | None:
-        try:
-            return await self._cloud.subnet(subnet_id)
-        except KurierError as error:
-            if error.code is Code.NOT_FOUND:
-                return None
-            raise
 
 
 def _is_ours(subnet: Subnet, record: NetworkRecord) -> bool:
