@@ -116,11 +116,8 @@ class Daemon:
         self._driver.start()
         await self._plugin.start()
         await self._admin.start()
-        self._begin("outbox", self._driver.outbox.run)
-        self._begin("keeper", self._driver.keeper.run)
-        self._begin("networks", self._driver.network_keeper.run)
-        self._begin("swarm", self._driver.swarm_nodes.run)
-        self._begin("reconciler", self._driver.reconciler.run)
+        for name, work in self._driver.background().items():
+            self._begin(name, work)
         self._begin("plugin", lambda: _until_answered("the engine", self._revive_plugin))
         self._begin("environment", self._follow_environment)
         self._begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
@@ -132,8 +129,7 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._driver.keeper.stop()
-        await self._driver.outbox.stop()
+        await self._driver.stop()
         await self._admin.stop()
         await self._engine.close()
         self._cloud.close()

@@ -9,7 +9,7 @@ caller.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,11 +47,21 @@ class Fault(StrEnum):
     """A list that lacks some of what is there, answered as if it were whole."""
 
 
+class Killed(BaseException):
+    """The process that did this is no more."""
+
+
+class KilledAfterSending(Killed):
+    """The same, when the call had been sent."""
+
+
 class Fate(Protocol):
     """Decides what becomes of a host's calls."""
 
     def strike(self, moment: Moment, call: str) -> Fault | None:
-        """The fault of a call at one of its two moments; raises `Killed` where its host ends."""
+        """The fault of a call at one of its two moments; raises :class:`Killed` where the host's
+        daemon ends.
+        """
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,11 @@ class Gate:
     ) -> _Answer:
         """What `effect` answers, after some time; `half` is the effect of a fault of that kind."""
         call = f"{self._name}.{what}"
-        fault = self.fate.strike(Moment.BEFORE, call)
+        try:
+            fault = self.fate.strike(Moment.BEFORE, call)
+        except KilledAfterSending:
+            self._later(effect)
+            raise
         if fault in (Fault.REFUSED, Fault.LATE) or (fault is Fault.HALF and half is not None):
             return await self._unanswered(call, fault, half or effect)
         # The world's own task, in a context of its own, goes on when the caller is cancelled.
@@ -102,6 +116,12 @@ class Gate:
             return cast(_Answer, [one for one in answer if self._chance.random() < 0.5])
         return answer
 
+    async def whole(self, work: Coroutine[object, object, _Answer]) -> _Answer:
+        """Several calls that one thread makes: who gives up waiting does not stop it half-way."""
+        going_on = asyncio.get_running_loop().create_task(work)
+        going_on.add_done_callback(_looked_at)
+        return await asyncio.shield(going_on)
+
     async def _carried_out(self, effect: Callable[[], _Answer], fault: Fault | None) -> _Answer:
         await asyncio.sleep(self._pace.slow if fault is Fault.SLOW else self._some_time())
         answer = effect()
@@ -109,13 +129,16 @@ class Gate:
         return answer
 
     async def _unanswered(self, call: str, fault: Fault, effect: Callable[[], object]) -> _Answer:
-        loop = asyncio.get_running_loop()
         if fault is Fault.HALF:
             effect()
         await asyncio.sleep(0.0 if fault is Fault.REFUSED else self._pace.gives_up)
         if fault is Fault.LATE:
-            loop.call_later(self._some_time(), _unheard, effect, context=Context())
+            self._later(effect)
         raise self._not_there(call)
+
+    def _later(self, effect: Callable[[], object]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._some_time(), _unheard, effect, context=Context())
 
     def _not_there(self, call: str) -> KurierError:
         return KurierError(self._away, f"{call} was not answered.")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+
 from kurier.model.ids import DockerNetworkId, EndpointId, IPAddress, PoolId
 from kurier.service.addresses import Addresses
 from kurier.service.assembly import Assembly
@@ -94,6 +96,21 @@ class Driver:
         """At start, before the first answer: schedules what the last stop cut off."""
         self.networks.finish_what_was_cut_off()
         self.keeper.start()
+
+    def background(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What goes on for as long as the daemon runs, by name; each works until cancelled."""
+        return {
+            "outbox": self.outbox.run,
+            "keeper": self.keeper.run,
+            "networks": self.network_keeper.run,
+            "swarm": self.swarm_nodes.run,
+            "reconciler": self.reconciler.run,
+        }
+
+    async def stop(self) -> None:
+        """Ends what the background work began; what is unsettled is in the ledger."""
+        await self.keeper.stop()
+        await self.outbox.stop()
 
     async def request_pool(self, ask: PoolAsk) -> PoolAnswer:
         """IpamDriver.RequestPool."""

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must be true of a world at rest, whatever struck it.
+
+Each check yields a sentence for what is wrong; a world that is whole yields none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from kurier.model import tags
+from kurier.model.neutron import Port
+from kurier.model.records import LeaseState, NetworkState
+from kurier.model.stock import Stage
+from tests.host.engine import Living
+from tests.host.world import Host, World
+
+
+def faults(world: World) -> list[str]:
+    """Everything that is wrong in a world at rest."""
+    return [*_addresses(world), *(one for host in world.hosts.values() for one in _host(host))]
+
+
+def leftovers(world: World, before: frozenset[str]) -> list[str]:
+    """What is there that was not there `before`, once every engine has removed everything."""
+    found = seen(world) - before
+    return [f"left: {one}" for one in sorted(found)]
+
+
+def seen(world: World) -> frozenset[str]:
+    """Everything that Kurier may make or change, as one line each."""
+    neutron = world.neutron
+    lines = {f"network {one.id} {one.name} {sorted(one.tags)}" for one in neutron.networks.values()}
+    lines |= {f"subnet {one.id} {one.cidr} {sorted(one.tags)}" for one in neutron.subnets.values()}
+    lines |= {_port_line(one) for one in neutron.ports.values()}
+    lines |= {f"group {one.id} {one.name}" for one in neutron.groups.values()}
+    for host in world.hosts.values():
+        lines |= {f"{host.name}: row {row.device}" for row in host.switch.rows.values()}
+        lines |= {f"{host.name}: link {device}" for device in host.switch.pairs}
+        lines |= {f"{host.name}: flow {flow}" for flow in host.switch.flows}
+        ledger = host.running.ledger
+        lines |= {f"{host.name}: lease {one.id} {one.state}" for one in ledger.leases()}
+        lines |= {f"{host.name}: ready port {one.id} {one.stage}" for one in ledger.stock()}
+        lines |= {f"{host.name}: network {one.id} {one.state}" for one in ledger.networks()}
+        lines |= {f"{host.name}: range {one.id} {one.cidr}" for one in ledger.pools()}
+        lines |= {f"{host.name}: job {one.kind} {one.key}" for one in ledger.jobs()}
+    return frozenset(lines)
+
+
+def _port_line(port: Port) -> str:
+    """Everything of a port but what is Neutron's own business."""
+    addresses = sorted(str(one.address) for one in port.fixed_ips)
+    return (
+        f"port {port.id} {port.name!r} {port.description!r} {port.device_id} {port.device_owner} "
+        f"{port.host_id} {port.mac} {addresses} {sorted(port.security_groups)} "
+        f"{port.qos_policy_id} {port.port_security} {port.dns_name!r} {sorted(port.tags)}"
+    )
+
+
+def _addresses(world: World) -> Iterator[str]:
+    """Nobody has what another has."""
+    living = [one for host in world.hosts.values() for one in host.engine.living()]
+    network_of = {
+        record.id: record.neutron_id
+        for host in world.hosts.values()
+        for record in host.running.ledger.networks()
+    }
+    held = Counter(
+        (network_of.get(one.network), address) for one in living for address in one.addresses
+    )
+    for (_, address), number in held.items():
+        if number > 1:
+            yield f"{number} containers have {address}"
+
+
+def _host(host: Host) -> Iterator[str]:
+    yield from (f"{host.name}: {one!r} ended the daemon's work" for one in host.running.failures)
+    yield from _containers(host)
+    yield from _ready(host)
+    yield from _ledger(host)
+    yield from _switch(host)
+    yield from _neutron(host)
+
+
+def _containers(host: Host) -> Iterator[str]:
+    """Every container that runs is whole: engine, ledger, switch and Neutron say the same."""
+    for one in host.engine.living():
+        for fault in _container(host, one):
+            yield f"{host.name}: container {one.container}: {fault}"
+
+
+def _container(host: Host, one: Living) -> Iterator[str]:
+    lease = host.running.ledger.lease_of_endpoint(one.endpoint)
+    if lease is None or lease.state is not LeaseState.LEASED:
+        yield f"no lease ({lease and lease.state})"
+        return
+    port = host.world.neutron.ports.get(lease.port_id) if lease.port_id else None
+    row = host.switch.rows.get(lease.device)
+    if port is None:
+        yield f"no port in Neutron (lease {lease.id})"
+        return
+    if row is None or row.port_id != port.id or not row.wired:
+        yield f"cut off: {row}"
+    if not host.switch.held(lease.peer, one.sandbox):
+        yield f"its end {lease.peer} is not in its sandbox"
+    if port.host_id != host.name:
+        yield f"its port is bound to {port.host_id!r}"
+    if port.mac != one.mac:
+        yield f"it has {one.mac}, its port {port.mac}"
+    if set(one.addresses) - {ip.address for ip in port.fixed_ips}:
+        yield f"it has {one.addresses}, its port {port.fixed_ips}"
+    if port.device_id != one.container_id:
+        yield f"its port's device is {port.device_id}"
+    wanted = {*tags.endpoint_tags(one.endpoint), tags.LEASED}
+    if not wanted <= port.tags or tags.READY in port.tags:
+        yield f"its port's tags are {sorted(port.tags)}"
+    yield from _opened(host, one, port)
+
+
+def _opened(host: Host, one: Living, port: Port) -> Iterator[str]:
+    """What it publishes is open, and nothing that another published."""
+    groups = [host.world.neutron.groups[group] for group in port.security_groups]
+    ours = [group for group in groups if any(map(tags.is_exposing, group.tags))]
+    opened = {rule for group in ours for rule in group.rules}
+    if port.port_security and opened != set(one.exposed):
+        yield f"open is {opened}, published {one.exposed}"
+
+
+def _ready(host: Host) -> Iterator[str]:
+    """A port that may be taken is one that a container can be given."""
+    for port in host.running.ledger.stock():
+        where = f"{host.name}: ready port {port.id}"
+        neutron = host.world.neutron.ports.get(port.port_id) if port.port_id else None
+        if port.stage is not Stage.READY:
+            yield f"{where} rests as {port.stage}: {port.reason}"
+        elif neutron is None:
+            yield f"{where} is gone from Neutron"
+        else:
+            row = host.switch.rows.get(port.device)
+            if row is None or row.port_id != neutron.id or not row.wired:
+                yield f"{where} is not wired: {row}"
+            if neutron.mac != port.mac or neutron.device_id != port.id:
+                yield f"{where} has {neutron.mac}, {neutron.device_id}"
+            if tags.READY not in neutron.tags or tags.LEASED in neutron.tags:
+                yield f"{where} has tags {sorted(neutron.tags)}"
+            if any(flow.port_id == neutron.id for flow in host.switch.flows):
+                yield f"{where} has flows of a former container"
+            yield from (f"{where} wears {one}" for one in _worn(host, neutron))
+
+
+def _worn(host: Host, port: Port) -> Iterator[str]:
+    for group in port.security_groups:
+        if any(map(tags.is_exposing, host.world.neutron.groups[group].tags)):
+            yield f"group {group}, which a former container published"
+
+
+def _ledger(host: Host) -> Iterator[str]:
+    """Nothing is owed, and nothing is kept for nobody."""
+    ledger = host.running.ledger
+    living = {one.endpoint for one in host.engine.living()}
+    known = set(host.engine.networks)
+    for job in ledger.jobs():
+        yield f"{host.name}: job {job.kind} {job.key} is still owed: {job.last_error}"
+    for lease in ledger.leases():
+        if lease.endpoint not in living:
+            yield f"{host.name}: lease {lease.id} ({lease.state}) of {lease.endpoint} is nobody's"
+    for record in ledger.networks():
+        if record.state is not NetworkState.ACTIVE:
+            yield f"{host.name}: network {record.id} is {record.state}"
+        if record.id not in known:
+            yield f"{host.name}: the engine does not know network {record.id}"
+    for pool in ledger.pools():
+        if pool.network not in known and not pool.waiting:
+            yield f"{host.name}: range {pool.cidr} of {pool.network} is nobody's"
+
+
+def _switch(host: Host) -> Iterator[str]:
+    """Every device is a lease's or a ready port's."""
+    ledger = host.running.ledger
+    devices = {one.device for one in ledger.leases()} | {one.device for one in ledger.stock()}
+    for row in host.switch.rows.values():
+        if row.device not in devices:
+            yield f"{host.name}: row {row.device} is nobody's"
+    for device in host.switch.pairs:
+        if device not in devices:
+            yield f"{host.name}: link {device} is nobody's"
+
+
+def _neutron(host: Host) -> Iterator[str]:
+    """Every port that carries this host's tag is a lease's or a ready port's; so is every group."""
+    ledger, neutron = host.running.ledger, host.world.neutron
+    kept = {one.port_id for one in ledger.leases()} | {one.port_id for one in ledger.stock()}
+    mark = tags.host_tag(host.name)
+    for port in neutron.ports.values():
+        ours = mark in port.tags or port.host_id == host.name
+        if ours and tags.RESERVED not in port.tags and port.id not in kept:
+            yield f"{host.name}: port {port.id} ({port.name}) leaked"
+    worn = {group for port in neutron.ports.values() for group in port.security_groups}
+    for group in neutron.groups.values():
+        if any(map(tags.is_exposing, group.tags)) and group.id not in worn:
+            yield f"group {group.name} is worn by nobody"
