@@ -276,6 +276,7 @@ def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:
         reconcile_interval=settings.reconcile.interval,
         reconcile_grace=settings.reconcile.grace,
         backoff_max=settings.settle.backoff_max,
+        unanswered=settings.settle.unanswered,
         swarm_interval=settings.engine.swarm_interval,
         swarm_driver=settings.engine.swarm_plugin,
         boot_id=boot_id,

@@ -36,6 +36,7 @@ from kurier.service.census import AttachmentView
 from kurier.service.driver import Driver
 from kurier.service.hosts import HostLeftovers, HostView
 from kurier.service.keeper import PoolView
+from kurier.service.outbox import is_owed
 from kurier.service.reconcile import PassReport
 from kurier.service.swarm_networks import SwarmAsk, SwarmView
 from kurier.service.waiting_networks import WaitingNetworks
@@ -183,13 +184,14 @@ class Report:
 
 def outbox_status(jobs: list[Job], now: datetime) -> OutboxStatus:
     """How much work is unsettled and how long its oldest part has been."""
-    ages = [(now - job.created_at).total_seconds() for job in jobs if job.created_at]
+    owed = [job for job in jobs if is_owed(job)]
+    ages = [(now - job.created_at).total_seconds() for job in owed if job.created_at]
     failing = (
         FailingJob(str(job.kind), job.key, job.attempts, job.due, job.last_error)
-        for job in jobs
+        for job in owed
         if job.attempts
     )
-    return OutboxStatus(len(jobs), round(max(ages, default=0.0), 1), tuple(failing))
+    return OutboxStatus(len(owed), round(max(ages, default=0.0), 1), tuple(failing))
 
 
 async def _patiently(answer: Awaitable[_Answer]) -> tuple[_Answer | None, str]:

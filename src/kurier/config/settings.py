@@ -280,6 +280,13 @@ class SettleSettings:
         unit="seconds",
         rule=rules.between(1.0, 3600.0),
     )
+    unanswered: float = option(
+        300.0,
+        "For how long Kurier looks again for what a request that Neutron did not answer may yet "
+        "bring about. At least what a proxy before Neutron or its web server lets a request take.",
+        unit="seconds",
+        rule=rules.between(15.0, 86400.0),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ class ServiceSettings:
     reconcile_interval: float = 60.0
     reconcile_grace: float = 300.0
     backoff_max: float = 30.0
+    unanswered: float = 300.0
+    """For how long what Neutron did not answer is looked for."""
     swarm_interval: float = 10.0
     swarm_driver: str = "kuryr:swarm"
     """The managed plugin's name, with its tag."""

@@ -64,12 +64,15 @@ class Growth:
             await self._wire(network, ports)
 
     async def look_for(self, network: NetworkRecord, lost: Sequence[StockPort]) -> None:
-        """Finds ports whose create was never answered; those that are not there are forgotten."""
+        """Finds ports whose create was never answered. Those that are not there are given up, and
+        looked for again: one list proves nothing, and Neutron may be at them yet.
+        """
         with self._working_on(lost):
             which = PortFilter(device_ids=tuple(port.id for port in lost))
             found = await self._context.cloud.ports(which)
             there = {port.device_id for port in found}
-            self._forget([port for port in lost if port.id not in there])
+            missing = [port for port in lost if port.id not in there]
+            self.stock.drop_all(missing, "Neutron did not answer its creation")
             await self._wire(
                 network, self._take_in(network, [one for one in lost if one.id in there], found)
             )

@@ -204,7 +204,19 @@ class Keeper:
         growing = sum(1 for name in self._tasks if name.startswith("grow "))
         name = f"grow {network.neutron_id}"
         if growing < _GROWING and name not in self._tasks:
-            self._begin(name, network, lambda: self._growth.make(network, number))
+            self._begin(name, network, lambda: self._grown(network, number))
+
+    async def _grown(self, network: NetworkRecord, number: int) -> None:
+        """Makes so many ports, or as many as there is room for: Neutron makes all of a bulk or
+        none, and one address that is left is somebody's start.
+        """
+        while True:
+            try:
+                return await self._growth.make(network, number)
+            except KurierError as error:
+                if number == 1 or error.code not in (Code.EXHAUSTED, Code.QUOTA):
+                    raise
+            number //= 2
 
     def _wire(self, network: NetworkRecord, ports: list[StockPort]) -> None:
         if ports and self._rest(network, "wire ") is None:

@@ -29,7 +29,12 @@ class NetworkTags:
         self, record: NetworkRecord, mapping: tags.Mapping, *, adopted: bool
     ) -> tuple[str, ...]:
         """Every tag that a mapping puts on its network."""
-        return (*await self._mapping_tags(record, mapping, adopted), *_attributes(record))
+        found = (*await self._mapping_tags(record, mapping, adopted), *_attributes(record))
+        if not is_definition(record.id):
+            return found
+        # Last, where tags are put on one by one: who sees a definition sees all that it says.
+        environment = await self._context.environment.require()
+        return (*found, *definition_tags(environment, record.name))
 
     async def put(
         self, record: NetworkRecord, network: Network, mapping: tags.Mapping, *, adopted: bool
@@ -67,8 +72,7 @@ class NetworkTags:
     ) -> tuple[str, ...]:
         own = tags.network_tags(mapping, existing=adopted)
         if is_definition(record.id):
-            environment = await self._context.environment.require()
-            return (tags.mapping_tag(mapping), *definition_tags(environment, record.name))
+            return (tags.mapping_tag(mapping),)
         if tags.is_shared(record.id):
             return (tags.attendance_tag(mapping, await self._context.host()), *own)
         return own

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from kurier.model.errors import KurierError
+from kurier.model.errors import Code, KurierError
 from kurier.model.records import Job
 from kurier.service.protocols import Clock, Ledger
 from kurier.service.traffic import Traffic
@@ -23,6 +23,8 @@ from kurier.service.traffic import Traffic
 LOG = logging.getLogger(__name__)
 _WORKERS = 4
 _FIRST_BACKOFF = 1.0
+_SOON = 0.01
+"""The shortest pause, in seconds: the rest of a subtraction may be too small to add to a clock."""
 SETTLE_DELAY = 0.7
 """Seconds until the engine surely knows which container an endpoint belongs to."""
 
@@ -39,12 +41,16 @@ class JobKind(StrEnum):
     """Unplug and delete a port of a pool."""
     DROP_NETWORK = "drop-network"
     """Take an engine network's mark off Neutron, and the network too if it is the last."""
+    FORGET_NETWORK = "forget-network"
+    """Ask the engine whether it still knows a network whose range it gave back."""
     DROP_POOL = "drop-pool"
     """Remove what was made to draw a range that no network came for."""
     DROP_ENDPOINT = "drop-endpoint"
     """Remove the port of an endpoint that the ledger never knew, by its tags."""
     DROP_GROUP = "drop-group"
     """Remove a group for exposed ports that no lease of this host wears."""
+    SWEEP_GROUP = "sweep-group"
+    """Remove groups of a name for exposed ports that a kill or a lost answer left half-made."""
     DROP_KURYR_POOL = "drop-kuryr-pool"
     """Remove a subnet pool that kuryr-libnetwork made for one network."""
     DROP_PLUG = "drop-plug"
@@ -63,10 +69,13 @@ STANDS_BACK = {JobKind.SETTLE, JobKind.DROP_LEASE, JobKind.DROP_STOCK, JobKind.D
 PRESSING = "pressing"
 """In a job's payload: a user waits for what it does, so that it never stands back."""
 UNANSWERED = "unanswered"
-"""In a job's payload: Neutron may yet carry out a create whose answer was lost, so that one more
-look follows after `LOST_ANSWER_DELAY`."""
+"""In a job's payload: Neutron may yet carry out a write whose answer was lost, so that the job is
+done again, less and less often, for `settle.unanswered` seconds."""
+PRECAUTION = "precaution"
+"""In a job's payload: it only looks whether something is left, and most likely nothing is; nobody
+waits for it."""
 LOST_ANSWER_DELAY = 12.0
-"""Seconds until a create whose answer was lost has surely ended in Neutron, either way."""
+"""Seconds until a write whose answer was lost has most likely ended in Neutron, either way."""
 
 
 class Outbox:
@@ -83,12 +92,14 @@ class Outbox:
         backoff_max: float,
         traffic: Traffic | None = None,
         lag: float = 30.0,
+        unanswered: float = 300.0,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._backoff_max = backoff_max
         self._traffic = traffic
         self._lag = timedelta(seconds=lag)
+        self._unanswered = timedelta(seconds=unanswered)
         self._handlers: dict[str, Handler] = {}
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -104,6 +115,14 @@ class Outbox:
             Job(kind, key, now + timedelta(seconds=delay), created_at=now, payload=payload)
         )
         self._wake.set()
+
+    def last_look(self, job: Job) -> bool:
+        """Whether nothing more can come of the unanswered write that a job is about, or it is about
+        none; until then what tells of it stays in the ledger.
+        """
+        if UNANSWERED not in job.payload or job.created_at is None:
+            return True
+        return self._clock.now() - job.created_at >= self._unanswered
 
     async def settle(self, kind: JobKind, key: str) -> None:
         """Runs one job now and waits for it; raises its error. The job stays if it fails."""
@@ -144,11 +163,11 @@ class Outbox:
             if len(self._running) >= _WORKERS:
                 return 60.0
             if job.due > now:
-                return min(pause, max((job.due - now).total_seconds(), 0.01))
+                return min(pause, max((job.due - now).total_seconds(), _SOON))
             if quiet_in and self._stands_back(job, now):
-                pause = quiet_in
+                pause = max(quiet_in, _SOON)
                 continue
-            self._start(job).add_done_callback(_consume)
+            self._start(job)
         return pause
 
     def _stands_back(self, job: Job, now: datetime) -> bool:
@@ -165,6 +184,8 @@ class Outbox:
         task = asyncio.create_task(self._work(job), name=f"{job.kind} {job.key}")
         self._running[name] = task
         task.add_done_callback(lambda _: self._finished(name))
+        # Whoever waits for it has its error; he may have given up, or there may be nobody.
+        task.add_done_callback(_consume)
         return task
 
     def _finished(self, name: tuple[str, str]) -> None:
@@ -181,8 +202,19 @@ class Outbox:
             LOG.exception("job %s %s failed", job.kind, job.key)
             self._postpone(job, f"{type(error).__name__}: {error}")
             raise
-        if self._ledger.job(job.kind, job.key) == job:
+        if self._ledger.job(job.kind, job.key) != job:
+            return
+        if self.last_look(job):
             self._ledger.drop_job(job.kind, job.key)
+        else:
+            self._look_again(job)
+
+    def _look_again(self, job: Job) -> None:
+        now = self._clock.now()
+        age = now - (job.created_at or now)
+        due = now + max(age, timedelta(seconds=LOST_ANSWER_DELAY))
+        payload = {**job.payload, PRECAUTION: "looked before"}
+        self._ledger.put_job(replace(job, due=due, attempts=0, last_error="", payload=payload))
 
     def _postpone(self, job: Job, sentence: str) -> None:
         current = self._ledger.job(job.kind, job.key)
@@ -194,6 +226,23 @@ class Outbox:
         self._ledger.put_job(
             replace(current, due=due, attempts=current.attempts + 1, last_error=sentence)
         )
+
+
+def is_owed(job: Job) -> bool:
+    """Whether a job is work that somebody waits for, rather than one more look."""
+    return PRECAUTION not in job.payload or job.attempts > 0
+
+
+def is_unanswered(error: BaseException) -> bool:
+    """Whether what failed so may have been carried out all the same, now or later."""
+    if isinstance(error, KurierError):
+        return error.code in (Code.CLOUD_AWAY, Code.CLOUD_ERROR)
+    return True
+
+
+def why_again(error: BaseException) -> dict[str, str]:
+    """The payload of the job that undoes what ended in an error."""
+    return {UNANSWERED: str(error) or type(error).__name__} if is_unanswered(error) else {}
 
 
 def _consume(task: asyncio.Task[None]) -> None:

@@ -72,6 +72,8 @@ class Parking:
             await self._context.datapath.unplug(port.device)
         for port_id in await self._port_ids(port):
             await self._cloud.delete_port(port_id)
+        if not self._outbox.last_look(job):
+            return
         with self._ledger.transaction():
             self._ledger.drop_stock(port.id)
             if port.exposing_group is not None:

@@ -23,17 +23,20 @@ from kurier.model.naming import (
 from kurier.model.neutron import Kind, Network, Port, PortFilter
 from kurier.model.records import Job, LeaseState, NetworkRecord, NetworkState
 from kurier.model.stock import Stage
+from kurier.model.swarm import has_rivals, is_definition
 from kurier.service.absence import unless_gone
 from kurier.service.context import Context
 from kurier.service.growth import Growth
 from kurier.service.holders import holders, named
-from kurier.service.outbox import LOST_ANSWER_DELAY, UNANSWERED, JobKind, Outbox
+from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
 from kurier.service.recovery import Recovery
 from kurier.service.subnet_claims import SubnetClaims
 
 LOG = logging.getLogger(__name__)
 LEFT_KEY = "left-standing"
+OWN = "own"
+"""In a job's payload: only what this host itself made goes, not whatever has the network's tags."""
 _MOST_NOTES = 50
 _LOOKS = 8
 """How often a network that changes under our hands is looked at again before giving up a turn."""
@@ -69,10 +72,7 @@ class Removal:
         await self._release_leases(network_id)
         await self._empty_pool(network_id)
         if record.neutron_id is None:
-            record = await self._find(record)
-            if record.neutron_id is None and UNANSWERED in job.payload:
-                self._outbox.add(JobKind.DROP_NETWORK, network_id, delay=LOST_ANSWER_DELAY)
-                return
+            record = await self._find(record, own=OWN in job.payload)
         note = await self.leave(record) if record.neutron_id is not None else ""
         with self._ledger.transaction():
             for pool in self._ledger.pools():
@@ -80,7 +80,8 @@ class Removal:
                     self._ledger.drop_pool(pool.id)
                     if "-" in pool.id:  # kuryr-libnetwork's: the UUID of a subnet pool
                         self._outbox.add(JobKind.DROP_KURYR_POOL, pool.id)
-            self._ledger.drop_network(network_id)
+            if self._outbox.last_look(job):
+                self._ledger.drop_network(network_id)
             if note:
                 self._remember(network_id, note)
 
@@ -99,10 +100,14 @@ class Removal:
         self._growth.stock.drop_all(standing, "its network is removed")
         await asyncio.gather(*(self._outbox.settle(JobKind.DROP_STOCK, port.id) for port in ports))
 
-    async def _find(self, record: NetworkRecord) -> NetworkRecord:
-        """Looks for a network that the ledger does not know, or whose create's answer was lost."""
+    async def _find(self, record: NetworkRecord, *, own: bool) -> NetworkRecord:
+        """Looks for a network that the ledger does not know, or whose create's answer was lost. Of
+        a definition that could not be made, what is found by its tags is another manager's.
+        """
         shared = tags.is_shared(record.id)
         await self._delete_unclaimed(record)
+        if own and is_definition(record.id):
+            return record
         try:
             found = await self._recovery.read(record.id)
         except KurierError as error:
@@ -117,7 +122,7 @@ class Removal:
         """Deletes what was made for an engine network and never tagged. Of a shared network that
         is this host's bid alone: whatever has its final name may be another host's.
         """
-        if tags.is_shared(record.id):
+        if has_rivals(record.id):
             name = bid_name(record.id, await self._context.host())
         else:
             name = network_name(self._context.settings.network_prefix, record.id, record.name)
@@ -200,9 +205,12 @@ class Removal:
                     await self._cloud.remove_tag(Kind.SUBNET, subnet.id, tag)
 
     async def _drop_reserved(self, record: NetworkRecord) -> None:
-        """Gives auxiliary addresses free. One host of several may have made their ports."""
+        """Gives auxiliary addresses free. Another host may have made their ports, and the answer to
+        one's create may have been lost: they are found by their key.
+        """
         gone = set(record.reserved_ports)
-        if tags.is_shared(record.id) and record.neutron_id is not None:
+        kept_out = any(subnet.auxiliary for subnet in record.subnets)
+        if (kept_out or tags.is_shared(record.id)) and record.neutron_id is not None:
             held = PortFilter(record.neutron_id, device_id=reserving_key(record.id))
             gone |= {port.id for port in await self._cloud.ports(held)}
         for port_id in gone:

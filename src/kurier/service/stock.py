@@ -32,7 +32,7 @@ from kurier.model.stock import (
 )
 from kurier.model.swarm import is_definition
 from kurier.service.context import Context
-from kurier.service.outbox import LOST_ANSWER_DELAY, SETTLE_DELAY, JobKind, Outbox
+from kurier.service.outbox import LOST_ANSWER_DELAY, SETTLE_DELAY, UNANSWERED, JobKind, Outbox
 
 LOG = logging.getLogger(__name__)
 _DRAINED = "pool-drained"
@@ -128,7 +128,8 @@ class Stock:
         with self._ledger.transaction():
             self._ledger.drop_lease(lease.id)
             self._ledger.put_stock(port)
-            if lease.state is LeaseState.LEASED:
+            # Neutron has it as a container's; but for one of the pool that no endpoint came for.
+            if lease.state is LeaseState.LEASED or not lease.warm:
                 self._outbox.add(JobKind.SETTLE, lease.id, delay=SETTLE_DELAY)
         self.changed.set()
 
@@ -145,11 +146,13 @@ class Stock:
 
     def drop(self, port: StockPort, reason: str) -> None:
         """Gives a port up: the outbox unplugs and deletes it."""
-        delay = LOST_ANSWER_DELAY if port.stage is Stage.MAKING else 0.0
+        unanswered = port.stage is Stage.MAKING
+        why = {UNANSWERED: "create port"} if unanswered else {}
         LOG.info("port %s of network %s leaves the pool: %s", port.port_id, port.network, reason)
         with self._ledger.transaction():
             self.put(port, StageEvent.DROPPED, reason)
-            self._outbox.add(JobKind.DROP_STOCK, port.id, delay=delay)
+            delay = LOST_ANSWER_DELAY if unanswered else 0.0
+            self._outbox.add(JobKind.DROP_STOCK, port.id, delay=delay, **why)
 
     def drop_all(self, ports: Iterable[StockPort], reason: str) -> None:
         """As :meth:`drop`, by one write to the disk: a thousand would keep the engine waiting."""
