@@ -84,7 +84,9 @@ class Addresses:
             return
         for lease in self._ledger.leases(pool.network):
             held = any(one.address == address and one.claimed for one in lease.addresses)
-            if held and unattached(lease):
+            # One whose plugging was cut off by a kill: the engine gives its address back alone.
+            cut_off = lease.state is LeaseState.ALLOCATED
+            if held and (unattached(lease) or cut_off):
                 self._ports.release(lease)
 
     def _interface(self, pool: PoolRecord, address: IPAddress) -> IPInterface:

@@ -64,11 +64,11 @@ class Endpoints:
         """Answers CreateEndpoint: the port as asked, plugged. A failure leaves nothing plugged."""
         async with self._turns.turn(ask.endpoint):
             lease = self._ledger.lease_of_endpoint(ask.endpoint)
-            if lease is None:
+            if lease is None or lease.state is LeaseState.ALLOCATED:
                 network = await self._networks.require(ask.network)
                 policy = parse_endpoint_policy(ask.policy_options)
                 guard = await self._guard(network, policy)
-                lease = self._lease_for(network, ask)
+                lease = lease or self._lease_for(network, ask)
                 lease = await self._port_for(lease, guard, policy, ask)
                 lease = await self._attach(lease, network, ask)
         return _answer(lease, ask)
@@ -175,42 +175,50 @@ class Endpoints:
         )
         if change.is_empty():
             return lease
-        changed = await self._ports.change(replace(lease, recycle=False), change)
+        changed = await self._ports.change(lease, change)
         if change.mac is None or not changed.device:
             return changed
-        await self._context.datapath.unplug(changed.device)
-        return replace(changed, device="", peer="", warm=False)
+        return await self._bare(changed)
+
+    async def _bare(self, lease: LeaseRecord) -> LeaseRecord:
+        """A lease without the device that it had. That leaves the switch before another comes,
+        since a port is served by one; the ledger knows first, so that a kill in between is noticed.
+        """
+        if not lease.device:
+            return lease
+        bare = replace(lease, device="", peer="", warm=False)
+        with self._ledger.transaction():
+            self._ledger.put_lease(bare)
+            self._outbox.add(JobKind.DROP_PLUG, lease.device)
+        await self._outbox.settle(JobKind.DROP_PLUG, lease.device)
+        return bare
 
     async def _attach(
         self, lease: LeaseRecord, network: NetworkRecord, ask: EndpointAsk
     ) -> LeaseRecord:
         """Plugs the port, unless it was plugged before anybody asked for it. Names are new each
         time: a name whose port still stands in the switch is dead to it.
+
+        It is leased when it is plugged, not before: whoever asks again after a kill in between is
+        not answered with a port that nobody plugged.
         """
-        attached = move(lease.state, LeaseEvent.ATTACHED)
-        if lease.warm and lease.device:
-            return self._attached(
-                replace(lease, endpoint=ask.endpoint, exposed=ask.exposed, state=attached)
-            )
+        asked = replace(lease, endpoint=ask.endpoint, exposed=ask.exposed)
+        if asked.warm and asked.device:
+            return self._attached(asked)
+        asked = await self._bare(asked)
         unique = self._context.names.hex(11)
-        leased = replace(
-            lease,
-            state=attached,
-            endpoint=ask.endpoint,
-            device=f"tap{unique}",
-            peer=f"kur{unique}",
-            exposed=ask.exposed,
-        )
-        self._ledger.put_lease(leased)
+        named = replace(asked, device=f"tap{unique}", peer=f"kur{unique}")
+        self._ledger.put_lease(named)
         doing("Open vSwitch was taking the port")
         try:
-            await self._context.datapath.plug(_plug(leased, network))
+            await self._context.datapath.plug(_plug(named, network))
         except BaseException:
-            self._detach(leased)
+            self._detach(named)
             raise
-        return self._attached(leased)
+        return self._attached(named)
 
     def _attached(self, lease: LeaseRecord) -> LeaseRecord:
+        lease = replace(lease, state=move(lease.state, LeaseEvent.ATTACHED))
         with self._ledger.transaction():
             self._ledger.put_lease(lease)
             # Published ports are shut until it is done, also in the middle of a burst.
@@ -220,9 +228,8 @@ class Endpoints:
 
     def _detach(self, lease: LeaseRecord) -> None:
         """After a failed plug: the engine gives the address back, the device goes now."""
-        detached = replace(lease, state=move(lease.state, LeaseEvent.DETACHED), endpoint=None)
         with self._ledger.transaction():
-            self._ledger.put_lease(replace(detached, device="", peer=""))
+            self._ledger.put_lease(replace(lease, endpoint=None, device="", peer=""))
             self._outbox.add(JobKind.DROP_PLUG, lease.device)
 
     async def _wait_wired(self, lease: LeaseRecord) -> None:

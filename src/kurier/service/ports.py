@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -33,7 +33,7 @@ from kurier.model.records import (
 from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
 from kurier.service.gathering import Gathering
-from kurier.service.outbox import LOST_ANSWER_DELAY, JobKind, Outbox
+from kurier.service.outbox import LOST_ANSWER_DELAY, JobKind, Outbox, is_unanswered, why_again
 from kurier.service.protocols import Cloud
 from kurier.service.stock import Stock
 
@@ -123,23 +123,37 @@ class Ports:
             port_security=guard.port_security,
         )
         doing(f"Neutron was handing over port {lease.port_id}")
-        with self._working_on(lease):
-            port = await self._context.cloud.update_port(lease.port_id, change)
+        try:
+            with self._working_on(lease):
+                port = await self._context.cloud.update_port(lease.port_id, change)
+        except BaseException as error:
+            if is_unanswered(error):  # it may be handed over yet, and is then to be given back
+                self.release(lease, why=why_again(error))
+            raise
         adopted = self._with_port(lease, port, guard)
         self._ledger.put_lease(adopted)
         refuse_unusable(port)
         return adopted
 
     async def change(self, lease: LeaseRecord, change: PortChange) -> LeaseRecord:
-        """Changes what an endpoint asked for after its port was made."""
-        if lease.port_id is None or change.is_empty():
+        """Changes what an endpoint asked for after its port was made.
+
+        Before Neutron is asked the ledger knows that the port is not as its pool makes them any
+        more, whatever becomes of the question.
+        """
+        port_id = lease.port_id
+        if port_id is None or change.is_empty():
             return lease
+        stored = self._ledger.lease(lease.id)
+        if stored is not None and stored.recycle:
+            self._ledger.put_lease(replace(stored, recycle=False))
+        lease = replace(lease, recycle=False)
         with self._working_on(lease):
             if change.mac is not None:
                 # Neutron changes the MAC address of unbound ports alone.
-                await self._context.cloud.update_port(lease.port_id, PortChange(host_id=""))
+                await self._context.cloud.update_port(port_id, PortChange(host_id=""))
                 change = replace(change, host_id=await self._context.host())
-            port = await self._context.cloud.update_port(lease.port_id, change)
+            port = await self._context.cloud.update_port(port_id, change)
         refuse_unusable(port)
         changed = replace(lease, mac=port.mac, addresses=_merge(lease.addresses, port))
         if change.security_groups is not None:
@@ -147,16 +161,22 @@ class Ports:
         self._ledger.put_lease(changed)
         return changed
 
-    def release(self, lease: LeaseRecord, delay: float = 0.0) -> None:
+    def release(
+        self, lease: LeaseRecord, delay: float = 0.0, why: Mapping[str, str] | None = None
+    ) -> None:
         """A lease is given back: its port goes to the network's pool, or the outbox takes device
         and port away. Releasing what is being released changes nothing.
         """
-        if lease.state is not LeaseState.RELEASING and self._stock.takes_back(lease):
+        if lease.state is LeaseState.RELEASING:
+            if self._ledger.job(JobKind.DROP_LEASE, lease.id) is None:
+                self._outbox.add(JobKind.DROP_LEASE, lease.id)
+            return
+        if not why and self._stock.takes_back(lease):
             self._stock.take_back(lease)
             return
         with self._ledger.transaction():
             self._ledger.put_lease(replace(lease, state=move(lease.state, LeaseEvent.RELEASED)))
-            self._outbox.add(JobKind.DROP_LEASE, lease.id, delay=delay)
+            self._outbox.add(JobKind.DROP_LEASE, lease.id, delay=delay, **(why or {}))
 
     async def dropped(self, lease: LeaseRecord) -> None:
         """Waits until a released lease's port is gone from Neutron."""
@@ -187,7 +207,7 @@ class Ports:
         if isinstance(error, KurierError) and error.code in NOTHING_WAS_MADE:
             self._ledger.drop_lease(lease.id)
         else:
-            self.release(lease, delay=LOST_ANSWER_DELAY)
+            self.release(lease, delay=LOST_ANSWER_DELAY, why=why_again(error))
 
     async def _created(self, spec: PortSpec) -> Port:
         """What nobody else can have asked for goes with others; a named address or MAC address is
@@ -236,6 +256,8 @@ class Ports:
         else:
             for port_id in await self._made_ports(lease):
                 await self._context.cloud.delete_port(port_id)
+        if not self._outbox.last_look(job):
+            return
         with self._ledger.transaction():
             self._ledger.drop_lease(lease.id)
             if lease.exposing_group:
