@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 
 from kurier.model import tags
-from kurier.model.errors import bad_request
+from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import DockerNetworkId, EnvironmentId
 from kurier.model.neutron import Network, Subnet
 
@@ -51,6 +51,19 @@ def definition_id(environment: EnvironmentId, name: str) -> DockerNetworkId:
 def is_definition(network: DockerNetworkId) -> bool:
     """Whether an id is a definition's rather than an engine network's."""
     return network.endswith(_SUFFIX)
+
+
+def has_rivals(network: DockerNetworkId) -> bool:
+    """Whether other hosts may make the same network at the same moment."""
+    return tags.is_shared(network) or is_definition(network)
+
+
+def taken(name: str) -> KurierError:
+    """The refusal of a definition that the Swarm has already, or another manager is making."""
+    return KurierError(
+        Code.CONFLICT,
+        f"The Swarm has a network {name} of Kurier's already: see `kurier swarm network list`.",
+    )
 
 
 def config_name(name: str, definition: DockerNetworkId) -> str:

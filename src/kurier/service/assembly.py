@@ -20,6 +20,7 @@ from kurier.model.naming import (
 )
 from kurier.model.neutron import (
     FixedIpRequest,
+    Kind,
     Network,
     NetworkSpec,
     PortFilter,
@@ -29,9 +30,11 @@ from kurier.model.options import (
     NetworkOptions,
 )
 from kurier.model.records import NetworkRecord, NetworkState, SubnetRecord
+from kurier.model.swarm import has_rivals, is_definition, taken
 from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
 from kurier.service.lookup import find_groups, find_network, find_qos, find_subnet
+from kurier.service.making import Making
 from kurier.service.network_tags import NetworkTags
 from kurier.service.part import Part
 from kurier.service.shared_assembly import SharedAssembly
@@ -61,10 +64,12 @@ class Assembly:
         record = await self._with_policy(record, options)
         mapping = tags.Mapping(await self._context.environment.mark(), record.id)
         network = await self._existing(record, options, parts)
-        if network is None and tags.is_shared(record.id):
+        if network is None and has_rivals(record.id):
             await self._drop_held(parts)
             return await self._shared.build(record, options, parts, mapping)
         adopted = network is not None
+        if network is not None and is_definition(record.id):
+            record = await self._claimed(record, network, mapping)
         if network is None:
             network = await self._made(record, options, parts)
         record = self._store(
@@ -74,6 +79,18 @@ class Assembly:
             record = await self._with_subnet(record, network, part)
         record = await self._tags.put(record, network, mapping, adopted=adopted)
         return replace(record, state=NetworkState.ACTIVE)
+
+    async def _claimed(
+        self, record: NetworkRecord, network: Network, mapping: tags.Mapping
+    ) -> NetworkRecord:
+        """A definition on an operator's network is made by one manager: CONFLICT to the others."""
+        tag = tags.mapping_tag(mapping)
+        async with Making(self._context).turn(network.id, record.id):
+            if tag in (await self._cloud.network(network.id)).tags:
+                raise taken(record.name)
+            record = self._store(replace(record, neutron_id=network.id, tags=(tag,)))
+            await self._cloud.add_tag(Kind.NETWORK, network.id, tag)
+        return record
 
     async def _with_subnet(
         self, record: NetworkRecord, network: Network, part: Part

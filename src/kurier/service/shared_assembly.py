@@ -15,6 +15,7 @@ from kurier.model.naming import bid_name, network_description, network_name
 from kurier.model.neutron import Network, NetworkSpec
 from kurier.model.options import NetworkOptions
 from kurier.model.records import NetworkRecord, NetworkState
+from kurier.model.swarm import is_definition, taken
 from kurier.service.context import Context
 from kurier.service.election import Candidate, Election
 from kurier.service.network_tags import NetworkTags
@@ -75,7 +76,7 @@ class SharedAssembly:
 
         return Candidate(
             NetworkSpec(
-                network_name(self._context.settings.network_prefix, record.id),
+                network_name(self._context.settings.network_prefix, record.id, record.name),
                 network_description(environment, record.id),
                 options.shared,
                 options.policy.port_security,
@@ -108,7 +109,10 @@ class SharedAssembly:
         parts: tuple[Part, ...],
         mapping: tags.Mapping,
     ) -> NetworkRecord:
-        """The claimed network as this host uses it."""
+        """The claimed network as this host uses it; a definition is its maker's alone."""
+        entered = self._ledger.network(record.id)
+        if is_definition(record.id) and (entered is None or entered.neutron_id != network.id):
+            raise taken(record.name)
         subnets = []
         for part in parts:
             found = await self._subnets.there(network, part)
@@ -125,6 +129,8 @@ class SharedAssembly:
             tags=await self._tags.of(record, mapping, adopted=False),
         )
         self._ledger.put_network(joined)
+        if is_definition(record.id):
+            return replace(joined, state=NetworkState.ACTIVE)
         for subnet in joined.subnets:
             if not await self._claims.claim(joined, subnet):
                 raise KurierError(Code.NOT_FOUND, f"Subnet {subnet.cidr} is being removed.")

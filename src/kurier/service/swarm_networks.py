@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import DockerNetworkId, IPAddress, IPNetwork, PoolId
-from kurier.model.swarm import Definition, check_name, config_name, definition_id
+from kurier.model.records import NetworkRecord
+from kurier.model.swarm import Definition, check_name, config_name, definition_id, taken
 from kurier.service.addresses import Addresses
 from kurier.service.context import Context
 from kurier.service.networks import Networks
@@ -94,17 +95,14 @@ class SwarmNetworks:
             await self._require_manager()
             identity = definition_id(await self._context.environment.require(), ask.name)
             if any(one.id == identity for one in await self._nodes.definitions()):
-                raise KurierError(
-                    Code.CONFLICT,
-                    f"The Swarm has a network {ask.name} of Kurier's already: see `kurier swarm "
-                    "network list`.",
-                )
+                raise taken(ask.name)
+            made = await self._define(identity, ask)
             try:
-                await self._define(identity, ask)
                 await self._nodes.turn()
                 await self._engine.create(self._swarm_network(identity, ask))
             except BaseException:
-                await self._networks.delete(identity)
+                # What was made here, and nothing else: another manager may have made its like.
+                await self._networks.take_back(made)
                 await self._nodes.turn()
                 raise
         return await self._view_of(identity)
@@ -133,7 +131,7 @@ class SwarmNetworks:
         found = await self._nodes.definitions()
         return [_view(one, nodes) for one in sorted(found, key=lambda one: one.name)]
 
-    async def _define(self, identity: DockerNetworkId, ask: SwarmAsk) -> None:
+    async def _define(self, identity: DockerNetworkId, ask: SwarmAsk) -> NetworkRecord:
         """What an engine's `network create` does, under the definition's id."""
         drawn: list[PoolId] = []
         try:
@@ -152,7 +150,11 @@ class SwarmNetworks:
             for pool in drawn:
                 await self._pools.release(pool)
             raise
+        made = self._ledger.network(identity)
+        if made is None:
+            raise KurierError(Code.CHANGED, f"Network {ask.name} was removed while it was made.")
         self._forget(identity)
+        return made
 
     async def _range(self, ask: RangeAsk, whole: SwarmAsk, drawn: list[PoolId]) -> PoolData:
         options = whole.ipam_options
