@@ -57,6 +57,7 @@ class Driver:
             context.settings.backoff_max,
             self._traffic,
             context.settings.pool.lag,
+            context.settings.unanswered,
         )
         recovery = Recovery(context)
         sandboxes: dict[EndpointId, str] = {}
@@ -89,6 +90,7 @@ class Driver:
             exposure,
             Rebuilding(context, recovery),
             Titles(context, self.outbox),
+            self._pools,
         )
         self.reconciler = Reconciler(context, self.outbox, hands)
 

@@ -6,27 +6,32 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError, bad_request
 from kurier.model.ids import DockerNetworkId, PoolId
 from kurier.model.options import NetworkOptions, parse_network_options
-from kurier.model.records import NetworkRecord, NetworkState, PoolRecord
+from kurier.model.records import Job, NetworkRecord, NetworkState, PoolRecord
 from kurier.service.assembly import Assembly
 from kurier.service.context import Context
 from kurier.service.doing import doing, patience
 from kurier.service.keeper import Keeper
-from kurier.service.outbox import UNANSWERED, JobKind, Outbox
+from kurier.service.outbox import UNANSWERED, JobKind, Outbox, why_again
 from kurier.service.part import Part
 from kurier.service.pools import Pools
 from kurier.service.recovery import Recovery
-from kurier.service.removal import LEFT_KEY
+from kurier.service.removal import LEFT_KEY, OWN
 from kurier.service.requests import NetworkAsk, PoolData
 from kurier.service.turns import Turns
 
 LOG = logging.getLogger(__name__)
 _REMOVAL_PATIENCE = 3.0
 """Seconds that a removal is waited for: a network may have many ready ports."""
+FORGETTING = 20.0
+"""Seconds between the looks whether an engine still knows a network whose range it gave back."""
+_LOOKED = "looked"
+_OWN = {OWN: "it was made here"}
 _POOL_PATIENCE = 6.0
 """Seconds that a creation with `kurier.pool.wait` waits at most for its pool."""
 
@@ -51,6 +56,7 @@ class Networks:
         self._recovery = recovery
         self._keeper = keeper
         self._turns = Turns()
+        outbox.handle(JobKind.FORGET_NETWORK, self._forget)
 
     async def require(self, network_id: DockerNetworkId) -> NetworkRecord:
         """A network in use; recovered from Neutron's tags where the ledger has none."""
@@ -71,6 +77,10 @@ class Networks:
 
     async def create(self, ask: NetworkAsk) -> None:
         """Answers CreateNetwork; what was half made is taken away before an error leaves."""
+        with self._pools.awaited():
+            await self._create_in_turn(ask)
+
+    async def _create_in_turn(self, ask: NetworkAsk) -> None:
         async with self._turns.turn(ask.id):
             record = self._ledger.network(ask.id)
             if record is not None and record.state is NetworkState.ACTIVE:
@@ -131,6 +141,11 @@ class Networks:
         if left:
             raise KurierError(Code.IN_USE, left)
 
+    async def take_back(self, record: NetworkRecord) -> None:
+        """Removes what was just made for a network, whatever else has its id."""
+        self._schedule_removal(record, why=_OWN)
+        await self._settle_undoing(record.id)
+
     def left_standing(self) -> dict[str, str]:
         """What Kurier had to leave in Neutron, by engine network, with the reason."""
         found: dict[str, str] = json.loads(self._ledger.meta(LEFT_KEY) or "{}")
@@ -139,16 +154,38 @@ class Networks:
     def finish_what_was_cut_off(self) -> None:
         """At start: takes away networks whose making or removal a stop cut off."""
         for record in self._ledger.networks():
-            if record.state is not NetworkState.ACTIVE:
-                self._schedule_removal(record, unanswered=record.neutron_id is None)
+            if record.state is NetworkState.CREATING:
+                self._schedule_removal(record, why={**_OWN, UNANSWERED: "Kurier was stopped"})
+            elif record.state is NetworkState.REMOVING:
+                self._go_on_with_removal(record)
+
+    async def _forget(self, job: Job) -> None:
+        """Takes away a network whose range the engine gave back, if two whole lists of the engine's
+        lack it: the answer to its creation was lost, or the call that removes it.
+        """
+        record = self._ledger.network(DockerNetworkId(job.key))
+        if record is None or record.state is not NetworkState.ACTIVE:
+            return
+        if record.id in await self._context.engine.networks():
+            return
+        if _LOOKED not in job.payload:
+            again = {**job.payload, _LOOKED: "once"}
+            self._outbox.add(JobKind.FORGET_NETWORK, record.id, delay=FORGETTING, **again)
+            return
+        LOG.warning("network %s is taken away: the engine does not know it any more", record.id)
+        self._schedule_removal(record)
+
+    def _go_on_with_removal(self, record: NetworkRecord) -> None:
+        if self._ledger.job(JobKind.DROP_NETWORK, record.id) is None:
+            self._schedule_removal(record)
 
     def _schedule_removal(
-        self, record: NetworkRecord, *, delay: float = 0.0, unanswered: bool = False
+        self, record: NetworkRecord, *, delay: float = 0.0, why: Mapping[str, str] | None = None
     ) -> None:
-        why = {UNANSWERED: "create network"} if unanswered else {}
         with self._ledger.transaction():
             self._ledger.put_network(replace(record, state=NetworkState.REMOVING))
-            self._outbox.add(JobKind.DROP_NETWORK, record.id, delay=delay, **why)
+            self._outbox.add(JobKind.DROP_NETWORK, record.id, delay=delay, **(why or {}))
+            self._ledger.drop_job(JobKind.FORGET_NETWORK, record.id)
 
     async def _undo(self, network_id: DockerNetworkId, error: BaseException) -> None:
         record = self._ledger.network(network_id)
@@ -159,11 +196,12 @@ class Networks:
             self._ledger.drop_network(network_id)
             return
         cancelled = isinstance(error, asyncio.CancelledError)
-        self._schedule_removal(
-            record, delay=3.0 if cancelled else 0.0, unanswered=record.neutron_id is None
-        )
-        if cancelled:
-            return
+        why = {**_OWN, **why_again(error)}
+        self._schedule_removal(record, delay=3.0 if cancelled else 0.0, why=why)
+        if not cancelled:
+            await self._settle_undoing(network_id)
+
+    async def _settle_undoing(self, network_id: DockerNetworkId) -> None:
         try:
             async with asyncio.timeout(3.0):
                 await self._outbox.settle(JobKind.DROP_NETWORK, network_id)

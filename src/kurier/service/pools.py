@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError, bad_request
+from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import IPNetwork, PoolId, SubnetPoolId
 from kurier.model.naming import held_description, held_name
 from kurier.model.neutron import NetworkSpec, Subnet, SubnetPool, SubnetSpec
@@ -25,15 +26,23 @@ from kurier.model.tags import KURYR_SUBNET_POOL_EXISTING, own_pool
 from kurier.service.absence import unless_gone
 from kurier.service.context import Context
 from kurier.service.lookup import default_pool, find_network, find_pool, find_subnet
-from kurier.service.outbox import LOST_ANSWER_DELAY, UNANSWERED, JobKind, Outbox
+from kurier.service.outbox import PRECAUTION, UNANSWERED, JobKind, Outbox, why_again
 from kurier.service.requests import PoolAnswer, PoolAsk
 
 _HOLD = timedelta(seconds=30)
 """How long a pool without network counts as a creation under way."""
 _PATIENCE = 7.5
 """Seconds that a second creation with the same range waits for the first."""
+_REMOVED_BY_THEN = 20.0
+"""Seconds after which an engine that removes a network has said so."""
 _ABANDONED = 60.0
 """Seconds after which a range that was drawn and not stored is surely nobody's."""
+_FORSAKEN = 120.0
+"""Seconds after which a range that no network came for is nobody's, by this process's own clock.
+
+No engine's call waits that long, and while a network is being made no range is given up: one that
+goes meanwhile would leave a network that gives no addresses.
+"""
 _MOST_DRAWS = 8
 """Ranges drawn for an engine that refuses each, before it is told to stop."""
 
@@ -46,6 +55,9 @@ class Pools:
         self._ledger = context.ledger
         self._outbox = outbox
         self._changed = asyncio.Condition()
+        self._creations = 0
+        self._alone_since: dict[PoolId, float] = {}
+        """Since when each range is known to have no network, in seconds of the monotonic clock."""
         self.asked = asyncio.Event()
         """Set when a range was asked for without naming one."""
         outbox.handle(JobKind.DROP_POOL, self._drop_held)
@@ -81,12 +93,40 @@ class Pools:
                 self._outbox.add(JobKind.DROP_KURYR_POOL, pool_id, delay=5.0)
             return
         if record.network is not None and self._ledger.network(record.network) is not None:
+            # An engine whose creation failed gives the range back too, and then says no more.
+            why = {PRECAUTION: "its range was given back"}
+            self._outbox.add(JobKind.FORGET_NETWORK, record.network, delay=_REMOVED_BY_THEN, **why)
             return
         with self._ledger.transaction():
             self._ledger.drop_pool(pool_id)
             if record.held_network:
                 self._outbox.add(JobKind.DROP_POOL, pool_id, network=record.held_network)
         await self.announce()
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """While a network is being made, whatever Neutron takes for it."""
+        self._creations += 1
+        try:
+            yield
+        finally:
+            self._creations -= 1
+
+    def forget_forsaken(self) -> None:
+        """Gives up ranges that no network came for: their engine never read the answer, or died."""
+        if self._creations:
+            self._alone_since.clear()
+            return
+        now = self._context.clock.monotonic()
+        alone = [one for one in self._ledger.pools() if one.network is None and not one.waiting]
+        self._alone_since = {one.id: self._alone_since.get(one.id, now) for one in alone}
+        for one in alone:
+            if now - self._alone_since[one.id] < _FORSAKEN:
+                continue
+            with self._ledger.transaction():
+                self._ledger.drop_pool(one.id)
+                if one.held_network:
+                    self._outbox.add(JobKind.DROP_POOL, one.id, network=one.held_network)
 
     def unbound(self, cidr: IPNetwork) -> list[PoolRecord]:
         """The pools of this range that no network has come for, newest first."""
@@ -188,7 +228,8 @@ class Pools:
         The job that takes it away is there first, and goes when the record is stored.
         """
         pool_id = await self._new_id()
-        self._outbox.add(JobKind.DROP_POOL, pool_id, delay=_ABANDONED)
+        why = {UNANSWERED: "draw a range", PRECAUTION: "before it is drawn"}
+        self._outbox.add(JobKind.DROP_POOL, pool_id, delay=_ABANDONED, **why)
         held = await self._hold(pool_id, pool)
         return PoolRecord(
             pool_id,
@@ -237,7 +278,6 @@ class Pools:
     async def _hold(self, pool_id: PoolId, pool: SubnetPool) -> Subnet:
         """Draws a range: Neutron gives one only to a subnet, and a subnet needs a network."""
         spec = NetworkSpec(held_name(pool_id), held_description(pool_id))
-        network = None
         try:
             network = await self._context.cloud.create_network(spec)
             subnet = await self._context.cloud.create_subnet(
@@ -250,9 +290,7 @@ class Pools:
                 )
             )
         except BaseException as error:
-            refused = isinstance(error, KurierError) and error.code in NOTHING_WAS_MADE
-            why = {} if network or refused else {UNANSWERED: "create network"}
-            self._outbox.add(JobKind.DROP_POOL, pool_id, delay=0.2, **why)
+            self._outbox.add(JobKind.DROP_POOL, pool_id, delay=0.2, **why_again(error))
             raise
         return subnet
 
@@ -275,8 +313,6 @@ class Pools:
         for network in await cloud.networks(name=held_name(pool_id)):
             if network.description.endswith(pool_id):
                 await cloud.delete_network(network.id)
-        if UNANSWERED in job.payload:
-            self._outbox.add(JobKind.DROP_POOL, pool_id, delay=LOST_ANSWER_DELAY)
 
     async def _drop_kuryr_pool(self, job: Job) -> None:
         pool_id = SubnetPoolId(job.key)

@@ -21,6 +21,7 @@ from kurier.service.context import Context
 from kurier.service.exposure import Exposure
 from kurier.service.growth import Growth
 from kurier.service.outbox import JobKind, Outbox
+from kurier.service.pools import Pools
 from kurier.service.ports import Ports
 from kurier.service.rebuilding import Rebuilding
 from kurier.service.stock import Stock
@@ -54,6 +55,7 @@ class Hands:
     exposure: Exposure
     rebuilding: Rebuilding
     titles: Titles
+    pools: Pools
 
 
 class Reconciler:
@@ -88,6 +90,7 @@ class Reconciler:
             await self._replace(decided.replace)
             await self._hands.rebuilding.rebuild(decided.rebuild, snapshot)
             await self._hands.titles.learn()
+            self._hands.pools.forget_forsaken()
             self.last = _report(snapshot, decided, unknown)
             return self.last
 
