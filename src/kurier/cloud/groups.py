@@ -54,12 +54,13 @@ class SecurityGroups:
         made = one(call, self._transport.send(call), "security_group", WireSecurityGroup)
         group_id = SecurityGroupId(made.id)
         with undone(lambda: self.delete(group_id)):
-            if tags:
-                self._tagging.replace(Kind.SECURITY_GROUP, group_id, tags)
             for rule_id in made.egress():
                 self._drop_rule(rule_id, name)
             if rules:
                 self._add_rules(group_id, name, rules)
+            # Last: whoever finds the group by its tags finds it whole.
+            if tags:
+                self._tagging.replace(Kind.SECURITY_GROUP, group_id, tags)
         return SecurityGroup(group_id, name, description, frozenset(tags), tuple(rules))
 
     def delete(self, group_id: SecurityGroupId) -> None:

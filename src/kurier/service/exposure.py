@@ -11,13 +11,15 @@ import hashlib
 from collections.abc import Iterable
 
 from kurier.model import tags
-from kurier.model.errors import Code, KurierError
 from kurier.model.ids import SecurityGroupId
 from kurier.model.neutron import Port, PortFilter, Rule
 from kurier.model.records import Job
+from kurier.service.absence import unless_used
 from kurier.service.context import Context
-from kurier.service.outbox import JobKind, Outbox
+from kurier.service.outbox import LOST_ANSWER_DELAY, PRECAUTION, UNANSWERED, JobKind, Outbox
 from kurier.service.turns import Turns
+
+_SEEN = "seen"
 
 
 class Exposure:
@@ -26,7 +28,9 @@ class Exposure:
     def __init__(self, context: Context, outbox: Outbox) -> None:
         self._context = context
         self._turns = Turns()
+        self._outbox = outbox
         outbox.handle(JobKind.DROP_GROUP, self._drop)
+        outbox.handle(JobKind.SWEEP_GROUP, self._sweep)
 
     async def group(self, rules: tuple[Rule, ...]) -> SecurityGroupId:
         """The group that opens exactly these ports; made where there is none."""
@@ -37,8 +41,11 @@ class Exposure:
             found = await self._context.cloud.security_groups(tags=wanted)
             if found:
                 return min(group.id for group in found)
+            name = f"kurier-expose-{mark[:8]}"
+            why = {UNANSWERED: "create security group", PRECAUTION: "before it is made"}
+            self._outbox.add(JobKind.SWEEP_GROUP, name, delay=LOST_ANSWER_DELAY, **why)
             made = await self._context.cloud.create_security_group(
-                f"kurier-expose-{mark[:8]}", _description(rules), rules, (tags.MADE, *wanted)
+                name, _description(rules), rules, (tags.MADE, *wanted)
             )
             return made.id
 
@@ -79,17 +86,24 @@ class Exposure:
     async def _drop(self, job: Job) -> None:
         await self.drop(SecurityGroupId(job.key))
 
+    async def _sweep(self, job: Job) -> None:
+        """Deletes groups never tagged, seen by two looks: another host may be at one."""
+        cloud, seen = self._context.cloud, job.payload.get(_SEEN, "").split()
+        bare = [one.id for one in await cloud.security_groups(name=job.key) if not one.tags]
+        for group in bare:
+            if group in seen:
+                await unless_used(cloud.delete_security_group(group))
+        if bare:
+            again = {**job.payload, _SEEN: " ".join(bare)}
+            self._outbox.add(JobKind.SWEEP_GROUP, job.key, delay=LOST_ANSWER_DELAY, **again)
+
     async def drop(self, group: SecurityGroupId) -> None:
         """Deletes a group that nobody wears any more."""
         async with self._turns.turn("groups"):
             if group in self._named():
                 return
-            try:
-                await self._context.cloud.delete_security_group(group)
-            except KurierError as error:
-                # Another host of the environment wears it: its last wearer removes it.
-                if error.code is not Code.IN_USE:
-                    raise
+            # Where another host of the environment wears it, its last wearer removes it.
+            await unless_used(self._context.cloud.delete_security_group(group))
 
 
 def _mark(rules: tuple[Rule, ...]) -> str:
