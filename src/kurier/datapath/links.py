@@ -12,9 +12,10 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _SIOCGIFINDEX = 0x8933
 _IFF_UP = 0x1
 _IFF_NOARP = 0x80
 _SWITCH_END_FLAGS = _IFF_UP | _IFF_NOARP
+_SWITCH_END = re.compile(r"tap[0-9a-f]{11}\Z")
 _DEAF = (("ipv6", "disable_ipv6"), ("ipv4", "rp_filter"))
 
 
@@ -61,6 +63,15 @@ def present(device: str) -> bool:
                 return False
             raise
     return True
+
+
+def pairs_without(rows: Set[str]) -> list[str]:
+    """The switch's ends of pairs that Kurier made and that no row of the switch has: their plugging
+    was cut off. The other end waits in the host's namespace.
+    """
+    names = {name for _, name in socket.if_nameindex()}
+    made = (name for name in names - rows if _SWITCH_END.match(name))
+    return sorted(name for name in made if name.replace("tap", "kur", 1) in names)
 
 
 def create(plug: Plug, *, userspace: bool) -> None:

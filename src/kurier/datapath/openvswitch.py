@@ -129,7 +129,9 @@ class OpenVSwitchDatapath:
         return await self._call(lambda _: neighbours.announce(sandbox, mac, addresses))
 
     async def plugged(self) -> list[Plugged]:
-        """Every port of the switch that carries Kurier's mark, as the server has it now."""
+        """Every port of the switch that carries Kurier's mark, as the server has it now, and every
+        pair that was made for one and not plugged.
+        """
         return await self._call(self._plugged)
 
     async def ping(self) -> None:
@@ -219,7 +221,9 @@ class OpenVSwitchDatapath:
         with self._database.reading(deadline) as tables:
             by = wired_by(self._wired_by, tables.host_ids())
             ports = list(tables.marked())
-        return [_as_plugged(port.lease_id, port, by) for port in ports if port.lease_id]
+            rows = tables.devices()
+        marked = [_as_plugged(port.lease_id, port, by) for port in ports if port.lease_id]
+        return marked + [_cut_off(device) for device in links.pairs_without(rows)]
 
     def _look(self, device: str, deadline: Deadline) -> None:
         with self._database.reading(deadline) as tables:
@@ -287,6 +291,13 @@ def _take_back(plug: Plug) -> None:
     # A pair whose other end is in a sandbox serves somebody: it was not made here.
     if links.present(plug.peer):
         links.delete(plug.device)
+
+
+def _cut_off(device: str) -> Plugged:
+    """A pair that was made for a port and never plugged."""
+    return Plugged(
+        LeaseId(""), PortId(""), device, link_present=True, peer_present=True, wired=False
+    )
 
 
 def _as_plugged(lease_id: LeaseId, port: SwitchPort, by: WiredBy) -> Plugged:

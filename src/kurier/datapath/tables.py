@@ -110,6 +110,10 @@ class Tables:
             if LEASE_MARK in row.external_ids:
                 yield self._port(row)
 
+    def devices(self) -> frozenset[str]:
+        """The names of all interfaces, of whatever bridge and whomever."""
+        return frozenset(row.name for row in self._idl.tables["Interface"].rows.values())
+
     def _port(self, interface: Any) -> SwitchPort:
         port = self._row("Port", interface.name)
         return SwitchPort(

@@ -206,7 +206,9 @@ class Datapath(Protocol):
         """
 
     async def plugged(self) -> list[Plugged]:
-        """Every port in the integration bridge that carries Kurier's mark."""
+        """Every port in the integration bridge that carries Kurier's mark, and every pair that was
+        made for one and not plugged, which tells no lease and no port.
+        """
 
 
 class Ledger(Protocol):
