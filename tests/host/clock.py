@@ -57,4 +57,14 @@ def run(work: Callable[[], Coroutine[Any, Any, _Answer]], longest: float = 36_00
     try:
         return loop.run_until_complete(asyncio.wait_for(work(), longest))
     finally:
-        loop.close()
+        _end(loop)
+
+
+def _end(loop: LeapingLoop) -> None:
+    """What is still under way ends with the world."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
+    loop.close()

@@ -21,10 +21,10 @@ from kurier.service.environment import Environment
 from kurier.service.protocols import Clock, Cloud, Datapath, Engine, SwarmEngine
 from tests.host.gate import Killed
 from tests.host.ledger import MortalLedger, as_ledger
-from tests.host.life import CALL, Fates, Life
+from tests.host.life import CALL, Life
 
 _DEADLINE = 9.0
-_GLANCE = 5.0
+_GLANCE = 15.0
 
 
 class Refused(Exception):
@@ -57,14 +57,14 @@ class Daemon:
 
     def __init__(
         self,
-        parts: Callable[[Life], Parts],
+        life: Life,
+        parts: Parts,
         folder: Path,
         settings: ServiceSettings,
-        fates: Fates,
         chance: Random,
     ) -> None:
-        self.life = Life(fates)
-        self.parts = parts(self.life)
+        self.life = life
+        self.parts = parts
         clock = self.parts.clock
         self._kept = MortalLedger(folder, clock.now, self.life)
         self.ledger = as_ledger(self._kept)
@@ -98,7 +98,7 @@ class Daemon:
         """As after SIGTERM."""
         await self._lanes.drain(1.0)
         if self.life.alive:
-            await asyncio.shield(self.life.begin(self.driver.stop(), "stop"))
+            await asyncio.wait({self.life.begin(self.driver.stop(), "stop")})
         await self.kill()
 
     async def kill(self) -> None:

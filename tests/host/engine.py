@@ -75,6 +75,7 @@ class Endpoint:
     network: Net
     addresses: list[tuple[str, str]]
     """Pool and address of each family."""
+    wish: Wish
     mac: str = ""
     peer: str = ""
 
@@ -103,6 +104,7 @@ class Living:
     mac: str
     sandbox: str
     exposed: tuple[Rule, ...]
+    options: Mapping[str, str]
 
 
 class DockerEngine:
@@ -122,6 +124,8 @@ class DockerEngine:
         self.containers: dict[str, Container] = {}
         self.tells_stale = True
         """Whether an engine that starts tells of the endpoints that its last life had."""
+        self.repeats_bodies = False
+        """Whether a call whose connection broke is sent again whole; 20.10's has nothing in it."""
         self.told: list[tuple[str, dict[str, Any]]] = []
         """Every call with its body, as it was asked first."""
 
@@ -252,7 +256,14 @@ class DockerEngine:
     async def connect(self, name: str, wish: Wish) -> None:
         """`docker network connect` of a container that runs."""
         container = self.containers[name]
-        await self._join(container, wish)
+        had = list(container.endpoints)
+        try:
+            await self._join(container, wish)
+        except PluginError:
+            for endpoint in container.endpoints:
+                if endpoint not in had:
+                    await self._leave(container, endpoint)
+            raise
         container.wishes.append(wish)
 
     async def disconnect(self, name: str, network: str) -> None:
@@ -264,7 +275,7 @@ class DockerEngine:
 
     async def _join(self, container: Container, wish: Wish) -> None:
         network = self.named(wish.network)
-        endpoint = Endpoint(EndpointId(self.hex(64)), network, [])
+        endpoint = Endpoint(EndpointId(self.hex(64)), network, [], wish)
         options = _endpoint_options(wish)
         async with network.lock:
             try:
@@ -366,7 +377,8 @@ class DockerEngine:
                 tuple(ipaddress.ip_interface(one).ip for _, one in endpoint.addresses),
                 endpoint.mac,
                 container.sandbox,
-                _rules(container, endpoint),
+                _rules(endpoint),
+                endpoint.wish.options,
             )
             for container in self.containers.values()
             if container.running
@@ -394,7 +406,8 @@ class DockerEngine:
                 if pause is None:
                     raise PluginError(f"{call}: the plugin does not answer: {error}") from None
                 await asyncio.sleep(pause)
-                sent = b"" if isinstance(error, ConnectionResetError) else sent
+                if isinstance(error, ConnectionResetError) and not self.repeats_bodies:
+                    sent = b""
         raise AssertionError("the last try answers or raises")
 
     async def _told_once(self, call: str, **body: object) -> None:
@@ -441,9 +454,10 @@ def _is_on(container: Container, network: Net) -> bool:
     return any(one.network is network for one in container.endpoints)
 
 
-def _rules(container: Container, endpoint: Endpoint) -> tuple[Rule, ...]:
-    wish = next(one for one in container.wishes if one.network == endpoint.network.name)
+def _rules(endpoint: Endpoint) -> tuple[Rule, ...]:
     families = {"IPv6" if ":" in one else "IPv4" for _, one in endpoint.addresses}
     return tuple(
-        Rule(name, port, port, family) for name, port in wish.exposed for family in sorted(families)
+        Rule(name, port, port, family)
+        for name, port in endpoint.wish.exposed
+        for family in sorted(families)
     )

@@ -64,6 +64,13 @@ class Fate(Protocol):
         """
 
 
+class Unharmed:
+    """A fate without strikes."""
+
+    def strike(self, moment: Moment, call: str) -> Fault | None:
+        return None
+
+
 @dataclass(frozen=True)
 class Pace:
     """How long calls take, in seconds: up to `usual` each way, one in `rare` ten times that."""

@@ -9,9 +9,10 @@ killed life are cancelled, and whatever they still try, at the ledger or at the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, ContextVar, copy_context
 from enum import StrEnum
+from random import Random
 from typing import Any
 
 from tests.host.gate import Fault, Killed, KilledAfterSending, Moment
@@ -24,6 +25,8 @@ class Blow(StrEnum):
     """The daemon is killed."""
     KILL_SENT = "kill sent"
     """The daemon is killed, and the call that it had sent is carried out after that."""
+    KILL_LONG = "kill for long"
+    """The daemon is killed, and comes back when the engine has given its call up."""
     GIVE_UP = "give up"
     """The engine's call is given up, as at its deadline."""
 
@@ -35,20 +38,31 @@ ANSWERED = {Fault.LOST, Fault.LACKING}
 """What can strike only when a call was carried out."""
 
 
+Plan = Mapping[int | str, Strike]
+"""What strikes at a moment: by its number, or by what it is a moment of, each time."""
+
+
 class Fates:
-    """What strikes a host: by number, counted over every moment while :attr:`armed`."""
+    """What strikes a host: moments are counted while :attr:`armed`."""
 
     def __init__(self) -> None:
-        self._plan: Mapping[int, Strike] = {}
+        self._plan: Plan = {}
+        self._chance, self._often = Random(0), 0.0
+        self._kinds: Sequence[Strike] = ()
         self.armed = False
         self.moments: list[str] = []
         """Every moment that passed, with what it was a moment of."""
         self.struck: list[str] = []
         """What did strike, and where."""
 
-    def strike(self, plan: Mapping[int, Strike]) -> None:
+    def strike(self, plan: Plan) -> None:
         """Begins to count moments, and strikes at these."""
         self._plan = plan
+        self.armed = True
+
+    def befall(self, chance: Random, often: float, kinds: Sequence[Strike]) -> None:
+        """Strikes at random from now on; `often` is the probability at each moment."""
+        self._chance, self._often, self._kinds = chance, often, kinds
         self.armed = True
 
     def at(self, moment: str, what: str) -> Strike | None:
@@ -57,10 +71,17 @@ class Fates:
             return None
         number = len(self.moments)
         self.moments.append(f"{moment} {what}")
-        strike = self._plan.get(number)
+        strike = self._plan.get(number) or self._plan.get(self.moments[number])
+        if strike is None and self._kinds and self._chance.random() < self._often:
+            strike = self._at_random(moment)
         if strike is not None:
             self.struck.append(f"{strike} {moment} {what} ({number})")
         return strike
+
+    def _at_random(self, moment: str) -> Strike | None:
+        strike = self._chance.choice(self._kinds)
+        fits = moment == Moment.BEFORE if strike in AT_ONCE else strike not in ANSWERED
+        return strike if fits or (strike in ANSWERED and moment == Moment.AFTER) else None
 
 
 LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
@@ -74,6 +95,8 @@ class Life:
     def __init__(self, fates: Fates) -> None:
         self.fates = fates
         self.alive = True
+        self.for_long = False
+        """Whether nobody starts it again for a while."""
         self.tasks: set[asyncio.Task[Any]] = set()
         self._context: Context = copy_context()
         self._context.run(LIFE.set, self)
@@ -100,8 +123,9 @@ class Life:
     def write(self, moment: str, what: str) -> None:
         """A moment beside a write to the ledger; raises :class:`Killed`."""
         self.require()
-        if self.fates.at(moment, what) in (Blow.KILL, Blow.KILL_SENT):
-            self._blow(Blow.KILL)
+        strike = self.fates.at(moment, what)
+        if strike in (Blow.KILL, Blow.KILL_SENT, Blow.KILL_LONG):
+            self._blow(Blow.KILL_LONG if strike is Blow.KILL_LONG else Blow.KILL)
 
     def require(self) -> None:
         """Raises :class:`Killed` where this run has ended."""
@@ -137,6 +161,7 @@ class Life:
                 if task.get_name() == CALL.get():
                     task.cancel()
             return None
+        self.for_long = blow is Blow.KILL_LONG
         self.kill()
         raise KilledAfterSending if blow is Blow.KILL_SENT else Killed
 

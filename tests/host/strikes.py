@@ -12,19 +12,22 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kurier.model.errors import KurierError
 from kurier.service.context import ServiceSettings
+from kurier.service.driver import Driver
 from tests.host import whole
 from tests.host.clock import run
 from tests.host.engine import PluginError
-from tests.host.gate import Fault, Moment
-from tests.host.life import ANSWERED, AT_ONCE, Blow, Strike
+from tests.host.gate import Fault, Killed, Moment
+from tests.host.life import ANSWERED, AT_ONCE, Blow, Plan, Strike
+from tests.host.neutron import Neutron
 from tests.host.world import SETTINGS, Host, World, listened
 
-_FOLDERS = Path("/dev/shm")
+FOLDERS = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 """Where ledgers are kept while they are struck: a memory file system, as a strike's file lives for
 some milliseconds."""
 _LIST_CALLS = ("ports", "networks", "subnets", "security_groups", "plugged", "agents")
@@ -32,17 +35,20 @@ _LIST_CALLS = ("ports", "networks", "subnets", "security_groups", "plugged", "ag
 
 @dataclass(frozen=True)
 class UseCase:
-    """What users do on one host: `prepare` undisturbed, `act` under blows, `clear` undisturbed.
+    """What users do on one host: `prepare` undisturbed, `act` under blows.
 
     An act that was refused is tried again by its user, undisturbed, as :attr:`again` says.
     """
 
     name: str
     act: Callable[[Scene], Awaitable[None]]
+    before: Callable[[Neutron], None] | None = None
+    """What an operator had made beforehand, which stays as it is."""
     prepare: Callable[[Scene], Awaitable[None]] | None = None
-    clear: Callable[[Scene], Awaitable[None]] | None = None
     settings: ServiceSettings = SETTINGS
     again: bool = True
+    finish: Callable[[Scene], Awaitable[None]] | None = None
+    """What a user does once more when all is quiet, whatever came of it."""
     settles: float = 30.0
     """Seconds of undisturbed work that belong to the act: what is settled afterwards."""
 
@@ -65,6 +71,30 @@ class Scene:
             return False
         return True
 
+    async def command(self, work: Callable[[Driver], object]) -> None:
+        """Does what an operator does by the daemon's own socket; PluginError with its sentence.
+
+        Whoever is cut off by the daemon's death is told so.
+        """
+        driver = self.host.running.driver
+        task = self.host.running.life.begin(_told(lambda: work(driver)))
+        await asyncio.wait({task})
+        if task.cancelled() or isinstance(task.exception(), Killed):
+            raise PluginError("the daemon went away")
+        sentence = task.result()
+        if sentence:
+            raise PluginError(sentence)
+
+
+async def _told(work: Callable[[], object]) -> str:
+    try:
+        answer = work()
+        if isinstance(answer, Awaitable):
+            await answer
+    except KurierError as error:
+        return error.sentence
+    return ""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -76,9 +106,9 @@ class Outcome:
     refused: tuple[str, ...] = ()
 
 
-def play(case: UseCase, seed: int, plan: Mapping[int, Strike]) -> Outcome:
+def play(case: UseCase, seed: int, plan: Plan) -> Outcome:
     """Plays a use case once, with these strikes at these of its moments."""
-    folder = Path(tempfile.mkdtemp(dir=_FOLDERS if _FOLDERS.is_dir() else None))
+    folder = Path(tempfile.mkdtemp(dir=FOLDERS))
     try:
         with listened() as said:
             outcome = run(lambda: _play(case, seed, plan, folder))
@@ -89,14 +119,16 @@ def play(case: UseCase, seed: int, plan: Mapping[int, Strike]) -> Outcome:
         shutil.rmtree(folder)
 
 
-async def _play(case: UseCase, seed: int, plan: Mapping[int, Strike], folder: Path) -> Outcome:
+async def _play(case: UseCase, seed: int, plan: Plan, folder: Path) -> Outcome:
     world = World(seed, folder)
     scene = Scene(world, world.host("one", case.settings))
+    if case.before is not None:
+        case.before(world.neutron)
     await asyncio.sleep(5.0)
     before = whole.seen(world)
     if case.prepare is not None:
         await case.prepare(scene)
-        await asyncio.sleep(60.0)
+        await asyncio.sleep(40.0)
     fates = scene.host.fates
     fates.strike(plan)
     done = await scene.attempt(case.act(scene))
@@ -106,13 +138,24 @@ async def _play(case: UseCase, seed: int, plan: Mapping[int, Strike], folder: Pa
     faults = [f"after the strike: {one}" for one in whole.faults(world)]
     if not done and case.again and not await scene.attempt(case.act(scene)):
         faults.append(f"it cannot be done any more: {scene.refused[-1]}")
-    if case.clear is not None:
-        await case.clear(scene)
-        await world.rest()
-        faults += [f"in the end: {one}" for one in whole.faults(world)]
-        faults += whole.leftovers(world, before)
+    if case.finish is not None:
+        await case.finish(scene)
+    await clear(scene)
+    await world.rest()
+    faults += [f"in the end: {one}" for one in whole.faults(world)]
+    faults += whole.leftovers(world, before)
     await world.end()
     return Outcome(tuple(fates.moments), tuple(fates.struck), tuple(faults), tuple(scene.refused))
+
+
+async def clear(scene: Scene) -> None:
+    """Everything that users made is removed by them."""
+    for host in scene.world.hosts.values():
+        host.running.driver.network_keeper.want(0)
+        for name in list(host.engine.containers):
+            await host.engine.remove(name)
+        for one in list(host.engine.networks.values()):
+            await host.engine.remove_network(one.name)
 
 
 def strikes(moments: Iterable[str]) -> Iterator[tuple[int, Strike]]:
@@ -120,7 +163,9 @@ def strikes(moments: Iterable[str]) -> Iterator[tuple[int, Strike]]:
     for number, told in enumerate(moments):
         moment, _, what = told.partition(" ")
         for blow in Blow:
-            if blow not in AT_ONCE or moment == Moment.BEFORE:
+            # An engine that gave up meanwhile makes a difference once something was done.
+            done = moment == Moment.AFTER and not what.startswith("ledger.")
+            if done if blow is Blow.KILL_LONG else blow not in AT_ONCE or moment == Moment.BEFORE:
                 yield number, blow
         if not what.startswith("ledger."):
             yield from ((number, fault) for fault in Fault if _fits(fault, moment, what))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from contextvars import Context
 from dataclasses import dataclass, replace
 from random import Random
@@ -12,6 +13,7 @@ from random import Random
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import IPAddress, LeaseId, PortId
 from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
+from kurier.service.turns import Turns
 from tests.host.gate import Gate
 
 HOST = ""
@@ -130,8 +132,10 @@ class Switch:
         self.pairs[plug.device] = Pair(plug.device, plug.peer, plug.mac, plug.mtu)
         return End.WAITING
 
-    def peer_waits(self, peer: str) -> bool:
-        return any(pair.peer == peer and pair.where == HOST for pair in self.pairs.values())
+    def present(self, link: str) -> bool:
+        """Whether a link of this name is in the host's namespace."""
+        waiting = (pair.peer for pair in self.pairs.values() if pair.where == HOST)
+        return link in self.pairs or link in waiting
 
     # ── what an engine does ──
 
@@ -161,10 +165,6 @@ class Switch:
         for pair in list(self.pairs.values()):
             if pair.where == sandbox:
                 del self.pairs[pair.device]
-
-    def held(self, peer: str, sandbox: str) -> bool:
-        """Whether an end is in a sandbox."""
-        return any(pair.peer == peer and pair.where == sandbox for pair in self.pairs.values())
 
     # ── what else happens ──
 
@@ -206,6 +206,7 @@ class SwitchFace:
         self._switch = switch
         self._call = gate.call
         self._whole = gate.whole
+        self._turns = Turns()
 
     async def facts(self) -> SwitchFacts:
         return await self._call(
@@ -219,7 +220,13 @@ class SwitchFace:
         await self._whole(self._plug_all(plugs))
 
     async def _plug_all(self, plugs: Sequence[Plug]) -> None:
-        """The pairs, then the rows in one transaction."""
+        """The pairs, then the rows in one transaction; one at a time for a device."""
+        async with AsyncExitStack() as stack:
+            for device in sorted({plug.device for plug in plugs}):
+                await stack.enter_async_context(self._turns.turn(device))
+            await self._plug_those(plugs)
+
+    async def _plug_those(self, plugs: Sequence[Plug]) -> None:
 
         def make() -> tuple[list[Plug], list[str]]:
             missing = [plug for plug in plugs if not self._switch.stands(plug)]
@@ -235,7 +242,7 @@ class SwitchFace:
             raise
 
     def end_waits(self, device: str) -> bool:
-        return self._switch.peer_waits(device)
+        return self._switch.present(device)
 
     async def reset(self, plug: Plug) -> End:
         return await self._call("reset", lambda: self._switch.renew(plug))
@@ -255,8 +262,9 @@ class SwitchFace:
 
     async def _unplug(self, device: str) -> None:
         """The row, then the pair."""
-        await self._call("remove_row", lambda: self._switch.remove_row(device))
-        await self._call("delete_pair", lambda: self._switch.delete_pair(device))
+        async with self._turns.turn(device):
+            await self._call("remove_row", lambda: self._switch.remove_row(device))
+            await self._call("delete_pair", lambda: self._switch.delete_pair(device))
 
     async def wait_wired(self, device: str, timeout: float) -> bool:  # noqa: ASYNC109
         try:
@@ -271,7 +279,12 @@ class SwitchFace:
 
     async def plugged(self) -> list[Plugged]:
         def find() -> list[Plugged]:
-            return [self._plugged(row) for row in self._switch.rows.values()]
+            bare = [
+                Plugged(LeaseId(""), PortId(""), pair.device, True, True, False)
+                for pair in self._switch.pairs.values()
+                if pair.device not in self._switch.rows and pair.where == HOST
+            ]
+            return [self._plugged(row) for row in self._switch.rows.values()] + bare
 
         return await self._call("plugged", find)
 

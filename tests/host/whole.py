@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kurier.model import tags
+from kurier.model.ids import PoolId, QosPolicyId
+from kurier.model.naming import port_name
 from kurier.model.neutron import Port
-from kurier.model.records import LeaseState, NetworkState
+from kurier.model.records import LeaseState, NetworkRecord, NetworkState
 from kurier.model.stock import Stage
 from tests.host.engine import Living
 from tests.host.world import Host, World
@@ -19,13 +22,18 @@ from tests.host.world import Host, World
 
 def faults(world: World) -> list[str]:
     """Everything that is wrong in a world at rest."""
-    return [*_addresses(world), *(one for host in world.hosts.values() for one in _host(host))]
+    return [
+        *world.unheard,
+        *_addresses(world),
+        *(one for host in world.hosts.values() for one in _host(host)),
+    ]
 
 
 def leftovers(world: World, before: frozenset[str]) -> list[str]:
-    """What is there that was not there `before`, once every engine has removed everything."""
-    found = seen(world) - before
-    return [f"left: {one}" for one in sorted(found)]
+    """How a world differs from what it was `before`, once every engine has removed everything."""
+    after = seen(world)
+    left = [f"left: {one}" for one in sorted(after - before)]
+    return left + [f"taken: {one}" for one in sorted(before - after)]
 
 
 def seen(world: World) -> frozenset[str]:
@@ -102,8 +110,9 @@ def _container(host: Host, one: Living) -> Iterator[str]:
         return
     if row is None or row.port_id != port.id or not row.wired:
         yield f"cut off: {row}"
-    if not host.switch.held(lease.peer, one.sandbox):
-        yield f"its end {lease.peer} is not in its sandbox"
+    pair = host.switch.pairs.get(lease.device)
+    if pair is None or pair.where != one.sandbox:
+        yield f"the end of {lease.device} is not in its sandbox: {pair}"
     if port.host_id != host.name:
         yield f"its port is bound to {port.host_id!r}"
     if port.mac != one.mac:
@@ -116,6 +125,42 @@ def _container(host: Host, one: Living) -> Iterator[str]:
     if not wanted <= port.tags or tags.READY in port.tags:
         yield f"its port's tags are {sorted(port.tags)}"
     yield from _opened(host, one, port)
+    if lease.before is None:
+        yield from _guarded(host, one, port)
+
+
+def _guarded(host: Host, one: Living, port: Port) -> Iterator[str]:
+    """A port of ours is guarded as its own user asked, else as its network is."""
+    record = host.running.ledger.network(one.network)
+    if record is None:
+        return
+    named = one.options.get("kurier.security_groups")
+    groups = host.world.neutron.groups
+    if named is not None:
+        wished = {group.id for group in groups.values() if group.name in named.split(",")}
+        record = replace(record, security_groups=tuple(wished))
+    if "kurier.port_security" in one.options:
+        record = replace(record, port_security=one.options["kurier.port_security"] == "true")
+    policies = {name: policy for policy, name in host.world.neutron.policies.items()}
+    if (policy := one.options.get("kurier.qos_policy")) is not None:
+        record = replace(record, qos_policy_id=policies.get(policy, QosPolicyId(policy)))
+    yield from _unlike(host, record, port)
+
+
+def _unlike(host: Host, record: NetworkRecord, port: Port) -> Iterator[str]:
+    """What of a port is not as its network's ports are made."""
+    groups = host.world.neutron.groups
+    worn = {one for one in port.security_groups if not any(map(tags.is_exposing, groups[one].tags))}
+    secure = record.port_security is not False
+    wanted = {host.world.neutron.default_group}
+    if record.security_groups is not None:
+        wanted = set(record.security_groups)
+    if port.port_security != secure:
+        yield f"port security is {port.port_security}"
+    if secure and worn != wanted:
+        yield f"groups are {worn}, not {wanted}"
+    if port.qos_policy_id != record.qos_policy_id:
+        yield f"the QoS policy is {port.qos_policy_id}"
 
 
 def _opened(host: Host, one: Living, port: Port) -> Iterator[str]:
@@ -147,6 +192,11 @@ def _ready(host: Host) -> Iterator[str]:
             if any(flow.port_id == neutron.id for flow in host.switch.flows):
                 yield f"{where} has flows of a former container"
             yield from (f"{where} wears {one}" for one in _worn(host, neutron))
+            record = host.running.ledger.network(port.network)
+            if record is not None:
+                yield from (f"{where}: {one}" for one in _unlike(host, record, neutron))
+            if (neutron.name, neutron.dns_name) != (port_name(port.id), ""):
+                yield f"{where} is called {neutron.name!r}, {neutron.dns_name!r}"
 
 
 def _worn(host: Host, port: Port) -> Iterator[str]:
@@ -173,6 +223,11 @@ def _ledger(host: Host) -> Iterator[str]:
     for pool in ledger.pools():
         if pool.network not in known and not pool.waiting:
             yield f"{host.name}: range {pool.cidr} of {pool.network} is nobody's"
+    stored = {pool.id: pool.network for pool in ledger.pools()}
+    for network in host.engine.networks.values():
+        for one in network.ranges:
+            if stored.get(PoolId(one.pool)) != network.id:
+                yield f"{host.name}: range {one.cidr} of {network.id} gives no addresses"
 
 
 def _switch(host: Host) -> Iterator[str]:

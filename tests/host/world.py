@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from kurier.model.errors import Code
 from kurier.service.context import PoolSettings, ServiceSettings
@@ -17,7 +18,7 @@ from tests.host.clock import HostClock
 from tests.host.daemon import Daemon, Parts, Refused
 from tests.host.engine import DockerEngine, PluginError
 from tests.host.engine_api import EngineFace, SwarmFace
-from tests.host.gate import Gate, Pace
+from tests.host.gate import Gate, Killed, Pace
 from tests.host.life import Fates, Life, count_tasks
 from tests.host.neutron import Neutron, NeutronFace
 from tests.host.switch import Switch, SwitchFace
@@ -25,6 +26,7 @@ from tests.host.switch import Switch, SwitchFace
 SETTINGS = ServiceSettings(
     reconcile_interval=20.0,
     reconcile_grace=40.0,
+    unanswered=80.0,
     pool=PoolSettings(enabled=False),
     boot_id="first boot",
 )
@@ -35,8 +37,12 @@ _AT_HOME = Pace(usual=0.02, gives_up=5.0, slow=4.0)
 """On the host itself; a call to the switch is given up after five seconds."""
 RESTART = 2.0
 """Seconds after which the service manager starts a killed daemon again."""
-AT_REST = 180.0
-"""Seconds after which whatever may go has gone: two passes, the grace, and what is asked again."""
+LONG_RESTART = 20.0
+"""The same after a long kill: an engine gives its call up after 15, and asks for what follows."""
+AT_REST = 110.0
+"""Seconds after which whatever may go has gone: some passes, and the grace between them."""
+_LOOKS = 8
+"""How often twenty seconds more are given to what was unanswered, until nobody looks for it."""
 
 
 class Host:
@@ -52,6 +58,7 @@ class Host:
         self._chance = Random(world.chance.getrandbits(64))
         self.switch = Switch(name, self._chance, world.neutron.wired)
         self.engine = DockerEngine(self._call, self.switch, self._chance)
+        self.engine.repeats_bodies = bool(world.seed % 2)
         self.daemon: Daemon | None = None
         self._guard: asyncio.Task[None] | None = None
 
@@ -63,9 +70,15 @@ class Host:
 
     def start(self) -> None:
         """Starts the daemon, and has it started again whenever it is killed."""
-        self.daemon = Daemon(self._parts, self.folder, self.settings, self.fates, self._chance)
-        self.daemon.start()
-        self._guard = asyncio.get_running_loop().create_task(self._guarded(self.daemon))
+        life = Life(self.fates)
+        self._guard = asyncio.get_running_loop().create_task(self._guarded(life))
+        self.daemon = None
+        try:
+            daemon = Daemon(life, self._parts(life), self.folder, self.settings, self._chance)
+            daemon.start()
+        except Killed:
+            return
+        self.daemon = daemon
 
     async def kill(self) -> None:
         """Kills the daemon; nobody starts it again."""
@@ -79,10 +92,18 @@ class Host:
         if self.daemon is not None:
             await self.daemon.stop()
 
-    async def _guarded(self, daemon: Daemon) -> None:
-        await daemon.life.ended.wait()
-        await daemon.life.buried()
-        await asyncio.sleep(RESTART)
+    async def reboot(self) -> None:
+        """The machine goes down and comes up again, its daemon before its engine."""
+        await self.kill()
+        self.switch.reboot()
+        self.settings = replace(self.settings, boot_id=f"{self.settings.boot_id}, next")
+        self.start()
+        await self.engine.crash()
+
+    async def _guarded(self, life: Life) -> None:
+        await life.ended.wait()
+        await life.buried()
+        await asyncio.sleep(LONG_RESTART if life.for_long else RESTART)
         self.start()
 
     def _unguard(self) -> None:
@@ -117,6 +138,10 @@ class World:
     def __init__(self, seed: int, folder: Path, pace: Pace | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         count_tasks(self.loop)
+        self.loop.set_exception_handler(self._unheard)
+        self.unheard: list[str] = []
+        """Errors of tasks that nobody looked at: always a defect."""
+        self.seed = seed
         self.chance = Random(seed)
         self.folder = folder
         self.pace = pace or Pace()
@@ -132,14 +157,34 @@ class World:
         host.start()
         return host
 
-    async def rest(self, seconds: float = AT_REST) -> None:
+    async def lose(self, name: str) -> None:
+        """A host that dies and never comes back."""
+        await self.hosts.pop(name).kill()
+        self.neutron.dead.add(name)
+
+    def _unheard(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), Killed):
+            self.unheard.append(f"{context['message']}: {context.get('exception')!r}")
+
+    async def rest(self) -> None:
         """Lets everybody finish."""
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(AT_REST)
+        for _ in range(_LOOKS):
+            if self._at_work():
+                await asyncio.sleep(20.0)
+
+    def _at_work(self) -> bool:
+        ledgers = [host.running.ledger for host in self.hosts.values()]
+        return any(
+            ledger.jobs() or any(one.network is None for one in ledger.pools())
+            for ledger in ledgers
+        )
 
     async def end(self) -> None:
         """Ends every daemon."""
         for host in self.hosts.values():
             await host.kill()
+        await asyncio.sleep(60.0)  # what was sent is carried out yet
 
 
 class Loud(logging.Handler):

@@ -256,18 +256,18 @@ class NeutronFace:
     async def _create_group(
         self, name: str, description: str, rules: Sequence[Rule], tags: Sequence[str]
     ) -> SecurityGroup:
-        """Group, tags and rules are three writes."""
+        """Group, rules and tags are three writes."""
         neutron = self._neutron
         made = await self._call(
             "create_security_group", lambda: neutron.make_group(name, description)
         )
         try:
+            await self._call(
+                "create_rules",
+                lambda: neutron.set_rules(made, rules),
+            )
             await self.replace_tags(Kind.SECURITY_GROUP, made, tags)
-
-            def add_rules() -> SecurityGroup:
-                return neutron.security_groups.change(made, rules=tuple(rules))
-
-            return await self._call("create_rules", add_rules)
+            return SecurityGroup(made, name, description, frozenset(tags), tuple(rules))
         except KurierError:
             await self.delete_security_group(made)
             raise

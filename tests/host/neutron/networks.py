@@ -109,6 +109,12 @@ class Networks:
         )
 
     def set_gateway(self, subnet_id: SubnetId, gateway: IPAddress | None) -> Subnet:
+        """NOT_FOUND; CONFLICT where a port may get that address."""
+        pools = self.subnets.get(subnet_id).allocation_pools
+        if gateway is not None and any(
+            int(one.start) <= int(gateway) <= int(one.end) for one in pools
+        ):
+            raise KurierError(Code.CONFLICT, f"Gateway {gateway} is in a pool of the subnet.")
         return self.subnets.change(subnet_id, gateway=gateway)
 
     def begin_delete_subnet(self, subnet_id: SubnetId, revision: int | None) -> bool:

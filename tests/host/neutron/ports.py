@@ -17,6 +17,7 @@ from kurier.model.neutron import (
     PortChange,
     PortFilter,
     PortSpec,
+    SecurityGroup,
     Subnet,
 )
 from tests.host.neutron.networks import Networks, first_free
@@ -31,6 +32,7 @@ class Ports:
         chance: Random,
         now: Callable[[], datetime],
         networks: Networks,
+        groups: Store[SecurityGroup],
         default_group: SecurityGroupId,
     ) -> None:
         self.store: Store[Port] = Store("port", chance)
@@ -39,6 +41,7 @@ class Ports:
         self._chance = chance
         self._now = now
         self._networks = networks
+        self._groups = groups
         self._default_group = default_group
 
     def create(self, spec: PortSpec) -> Port:
@@ -46,7 +49,9 @@ class Ports:
         network = self._networks.networks.get(spec.network_id)
         self.store.require_room()
         secure = network.port_security if spec.port_security is None else spec.port_security
+        self.store.check_tags(spec.name, spec.tags)
         groups = (self._default_group,) if spec.security_groups is None else spec.security_groups
+        self._require_groups(groups)
         port = Port(
             PortId(self.store.new_id()),
             spec.network_id,
@@ -116,6 +121,7 @@ class Ports:
     def _guarded(self, port: Port, change: PortChange) -> Port:
         secure = port.port_security if change.port_security is None else change.port_security
         groups = port.security_groups if change.security_groups is None else change.security_groups
+        self._require_groups(groups)
         if not secure and groups:
             if change.security_groups:
                 raise KurierError(Code.CONFLICT, "Port security is off: it can wear no group.")
@@ -124,6 +130,10 @@ class Ports:
         if change.qos_policy_id is not None:
             qos = change.qos_policy_id or None  # type: ignore[assignment]
         return replace(port, port_security=secure, security_groups=groups, qos_policy_id=qos)
+
+    def _require_groups(self, groups: Sequence[SecurityGroupId]) -> None:
+        for one in groups:
+            self._groups.get(one)
 
     def _bound(self, port: Port, host: str) -> Port:
         kind = "ovs" if host in self.chassis else "binding_failed"

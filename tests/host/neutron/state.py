@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from random import Random
 
 from kurier.model.errors import Code, KurierError
@@ -19,6 +19,7 @@ from kurier.model.ids import (
 )
 from kurier.model.neutron import (
     Capabilities,
+    FixedIpRequest,
     Kind,
     Network,
     NetworkSpec,
@@ -44,7 +45,7 @@ class Neutron:
         self.security_groups: Store[SecurityGroup] = Store("security group", chance)
         self.default_group = self.make_group("default")
         self.net = Networks(chance, PROJECT)
-        self.port = Ports(chance, now, self.net, self.default_group)
+        self.port = Ports(chance, now, self.net, self.security_groups, self.default_group)
         self.dead: set[str] = set()
         """Hosts whose agents were not heard of lately."""
         self.policies: dict[QosPolicyId, str] = {}
@@ -120,6 +121,13 @@ class Neutron:
             raise KurierError(Code.IN_USE, f"Security group {group_id} is worn by a port.")
         self.groups.pop(group_id, None)
 
+    def set_rules(self, group_id: SecurityGroupId, rules: Sequence[Rule]) -> None:
+        """All of them at once; BAD_REQUEST."""
+        for one in rules:
+            if (one.port_min or 0) > (one.port_max or 65535):
+                raise KurierError(Code.BAD_REQUEST, f"Port {one.port_min} is after the last one.")
+        self.security_groups.change(group_id, rules=tuple(rules))
+
     def _refuse_used_network(self, network_id: NetworkId) -> None:
         users = [port for port in self.ports.values() if port.network_id == network_id]
         if any(not port.device_owner.startswith("network:") for port in users):
@@ -149,9 +157,16 @@ class Neutron:
             self.net.make_subnet(spec)
         return network
 
-    def make_subnet_pool(self, name: str, prefix: str, length: int, default: bool = False) -> None:
+    def requests(self, subnet: Subnet, address: str) -> tuple[FixedIpRequest, ...]:
+        """One address of a subnet, for a port to make."""
+        return (FixedIpRequest(subnet.id, ip_address(address)),)
+
+    def make_subnet_pool(
+        self, name: str, prefix: str, length: int, default: bool = False
+    ) -> SubnetPoolId:
         """A subnet pool of an operator's."""
         cidr = ip_network(prefix)
         identity = SubnetPoolId(self.net.pools.new_id())
         self.net.pools.add(SubnetPool(identity, name, cidr.version, (cidr,), default))
         self.net.prefix_lengths[identity] = length
+        return identity

@@ -91,8 +91,12 @@ class Store(Generic[_Resource]):
 
     def set_tags(self, identity: str, tags: Sequence[str] | frozenset[str]) -> None:
         """All of them at once; BAD_REQUEST where these are too many or too long."""
+        self.check_tags(identity, tags)
+        self.change(identity, tags=frozenset(tags))
+
+    def check_tags(self, whose: str, tags: Sequence[str] | frozenset[str]) -> None:
+        """BAD_REQUEST."""
         if len(set(tags)) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
             raise KurierError(
-                Code.BAD_REQUEST, f"The tags of {self.noun} {identity} are too many or too long."
+                Code.BAD_REQUEST, f"The tags of {self.noun} {whose} are too many or too long."
             )
-        self.change(identity, tags=frozenset(tags))
