@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
+from tests.agreement.engine import Engine, EngineAgrees
 from tests.cloud.stage import IMAGE, Stage, wait_until
 from tests.cloud.stage.compose import Compose
 
@@ -189,3 +191,51 @@ networks:
         )
         assert str(cidr[50]) in compose(*inside, "ip", "addr")
         compose(*project, "down", "-t", "1")
+
+
+class UserOfDocker:
+    """Docker's own client, and what the daemon wrote down of the engine's calls."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._names: dict[str, str] = {}
+        self._read = stage.daemon.log.stat().st_size
+
+    async def create_network(self, name: str) -> None:
+        self._names[name] = self._stage.create_network()
+
+    async def remove_network(self, name: str) -> None:
+        self._stage.remove_network(self._names[name])
+
+    async def run(self, name: str, network: str) -> None:
+        self._names[name] = self._stage.run_container(self._names[network])
+
+    async def connect(self, name: str, network: str) -> None:
+        self._stage.docker("network", "connect", self._names[network], self._names[name])
+
+    async def disconnect(self, name: str, network: str) -> None:
+        self._stage.docker("network", "disconnect", self._names[network], self._names[name])
+
+    async def restart(self, name: str) -> None:
+        self._stage.docker("restart", "-t", "0", self._names[name])
+
+    async def remove(self, name: str) -> None:
+        self._stage.remove_container(self._names[name])
+
+    def asked(self) -> list[str]:
+        with self._stage.daemon.log.open("rb") as log:
+            log.seek(self._read)
+            text = log.read()
+        self._read += len(text)
+        return [one.decode() for one in _ANSWERED.findall(text)]
+
+
+_ANSWERED = re.compile(rb" INFO +\S+: ((?:NetworkDriver|IpamDriver)\.\w+) .*code=ok$", re.MULTILINE)
+
+
+class TestDocker(EngineAgrees):
+    """What the engine in memory does as well."""
+
+    @pytest.fixture
+    def engine(self, stage: Stage) -> Engine:
+        return UserOfDocker(stage)

@@ -22,6 +22,7 @@ from kurier.datapath import OpenVSwitchDatapath
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import LeaseId, PortId
 from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
+from tests.agreement.switch import Bystander, SwitchAgrees
 from tests.cloud.datapath_switch import (
     BRIDGE,
     Switch,
@@ -31,6 +32,7 @@ from tests.cloud.datapath_switch import (
     sandboxes,
     talk_tcp,
 )
+from tests.cloud.stage import wait_until
 
 PLUG = Plug(
     lease_id=LeaseId("11111111111111111111111111111111"),
@@ -50,6 +52,7 @@ OTHER = replace(
     peer="ktip2",
 )
 
+SANDBOX = "kt-box"
 THIRD = replace(OTHER, port_id=PortId("third"), device="ktap3", peer="ktip3")
 
 
@@ -104,6 +107,52 @@ def tx_checksum(device: str) -> bool:
         return bool(ethtool.get_offload_flags()["tx-checksumming"])
     finally:
         ethtool.close()
+
+
+class Hands:
+    """Of those who use the host besides: an operator's, an engine's."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+
+    def rows(self) -> set[str]:
+        return set(self._switch.ports())
+
+    def links(self) -> set[str]:
+        return {one for one in devices() if one.startswith(("tap0", "kur0"))}
+
+    def lose_row(self, device: str) -> None:
+        self._switch.vsctl("del-port", device)
+
+    def lose_link(self, device: str) -> None:
+        run("ip", "link", "del", device)
+
+    def enter(self, peer: str) -> None:
+        run("ip", "link", "set", peer, "netns", SANDBOX)
+
+    def leave(self, peer: str) -> None:
+        run("ip", "-n", SANDBOX, "link", "set", peer, "netns", str(os.getpid()))
+
+    def end_sandbox(self) -> None:
+        """The kernel takes its devices away in its own time."""
+        run("ip", "netns", "del", SANDBOX)
+        run("ip", "netns", "add", SANDBOX)
+        wait_until(lambda: not self.links(), "its devices are gone")
+
+    def inside(self) -> set[str]:
+        found = json.loads(run("ip", "-n", SANDBOX, "-json", "link"))
+        return {str(one["ifname"]) for one in found} - {"lo"}
+
+
+class TestSwitch(SwitchAgrees):
+    """What the switch in memory does as well."""
+
+    @pytest.fixture
+    def others(self, switch: Switch) -> Iterator[Bystander]:
+        with sandboxes(SANDBOX):
+            yield Hands(switch)
+        for device in Hands(switch).links():
+            remove(device)
 
 
 async def refused(code: Code, call: object) -> str:
