@@ -124,17 +124,6 @@ async def test_a_late_call_says_what_it_waited_for(wire: Wire) -> None:
     assert wire.driver.at_once == 0
 
 
-@pytest.mark.parametrize("wire", [{"request_timeout": 0.5}], indirect=True)
-async def test_a_call_that_waits_for_its_twin_says_so(wire: Wire) -> None:
-    wire.driver.gate.clear()
-    body = json.dumps(ENDPOINT).encode()
-    both = await asyncio.gather(
-        wire.raw("NetworkDriver.Leave", body), wire.raw("NetworkDriver.Leave", body)
-    )
-    assert {status for status, _ in both} == {500}
-    assert any("earlier call" in answer["Err"] for _, answer in both)
-
-
 async def test_one_endpoints_calls_run_one_at_a_time(wire: Wire) -> None:
     body = {**ENDPOINT, "Interface": {"Address": "10.77.0.5/24"}}
     await asyncio.gather(*(wire.call("NetworkDriver.CreateEndpoint", body) for _ in range(5)))
