@@ -77,6 +77,7 @@ use_stderr = true
 dns_domain = kurier.local.
 global_physnet_mtu = {PHYSICAL_MTU}
 max_dns_nameservers = 8
+agent_down_time = 40
 notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
 [oslo_concurrency]

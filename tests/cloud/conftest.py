@@ -5,14 +5,14 @@ By default they run on the local cloud (`kurier-cloud up`), brought up here if n
 variables change that:
 
 KURIER_TEST_HOST     the host whose engine and switch are used (default `host1`)
+                     (with `pytest -n 2`, hosts 2 to 4 are the one process's, 5 to 7 the other's)
 KURIER_TEST_HOST_2   the second host of tests that need two (default: the next one)
 KURIER_TEST_HOST_3   the third host of tests of Swarm (default: the one after)
 KURIER_TEST_SHARED   `1` where others use the same Neutron at the same time: what a test leaves
                      behind is then looked for only among things that are surely this session's
 KURIER_TEST_CLOUD    whose credentials the daemons have: an entry of the local cloud's
                      `clouds.yaml` (default the administrator's). With `kurier-local-member` all
-                     tests run as a tenant whom the policy lets bind ports; those that need more, or
-                     Neutron's ordinary policy, are deselected, with the reason printed
+                     tests run as a tenant whom the policy lets bind ports
 OS_CLOUD             where it names another cloud than the local one and no local cloud was made,
                      that cloud is used with this machine's own Docker and Open vSwitch
                      (KURIER_TEST_OVSDB, default `unix:/run/openvswitch/db.sock`). Tests that stop
@@ -46,12 +46,13 @@ from tests.cloud.stage.compose import Compose
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.engine import Docker
+from tests.cloud.stage.lanes import FIRST, WORKER, Lanes, number_of
 from tests.cloud.stage.leftovers import sweep, sweep_cloud, sweep_groups
 from tests.cloud.stage.machine import Machine, OwnMachine
 from tests.cloud.stage.snapshot import SHARED
 from tests.cloud.stage.swarm import Swarm, swarm_of, sweep_swarm
 
-HOST = os.environ.get("KURIER_TEST_HOST", "host1")
+HOST = os.environ.get("KURIER_TEST_HOST", f"host{FIRST}")
 SECOND_HOST = os.environ.get("KURIER_TEST_HOST_2", f"host{int(HOST.removeprefix('host')) + 1}")
 THIRD_HOST = os.environ.get(
     "KURIER_TEST_HOST_3", f"host{int(SECOND_HOST.removeprefix('host')) + 1}"
@@ -67,10 +68,12 @@ TENANT_POLICY = dict.fromkeys(
         "get_port:binding:vif_details",
         "update_port:mac_address",
         "create_network:shared",
+        "get_agent",
     ),
     "role:member",
 )
 """The lines of docs/operators.md that let a tenant do all that Kurier can."""
+_POLICY = TENANT_POLICY if _CLOUD != ADMIN_CLOUD else {}
 
 
 def _own_cloud() -> str | None:
@@ -83,7 +86,7 @@ def _own_cloud() -> str | None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "local_cloud: stops or changes parts of the local cloud")
     config.addinivalue_line(
-        "markers", "administrator: needs an administrator's rights, or Neutron's own policy"
+        "markers", "alone: changes what all hosts share, or how Neutron answers them"
     )
 
 
@@ -91,11 +94,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "cloud" in item.path.parts and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_SECONDS))
-    if _CLOUD != ADMIN_CLOUD:
-        admins = [item for item in items if item.get_closest_marker("administrator")]
-        config.hook.pytest_deselected(items=admins)
-        items[:] = [item for item in items if item not in admins]
-        config.stash[_FOR_ADMINS] = [item.nodeid for item in admins]
+    # The dearest first, so that two lanes end at about the same time.
+    dear = {item.path for item in items if item.get_closest_marker("two_hosts")}
+    items.sort(key=lambda item: item.path not in dear)
     if _own_cloud() is None:
         return
     local = [item for item in items if item.get_closest_marker("local_cloud")]
@@ -104,15 +105,39 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[_DESELECTED] = [item.nodeid for item in local]
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The process that begins lanes has the cloud ready for them."""
+    number = number_of(session.config)
+    if not number or _own_cloud() is not None:
+        return
+    cloud = Cloud.load()
+    neutron = session.config.stash[_ALL] = ExitStack()
+    lanes = Lanes(cloud, neutron.enter_context(connect(cloud, ADMIN_CLOUD)), number)
+    lanes.begin(_POLICY)
+    session.config.stash[_LANES] = lanes
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Whatever is left that no lane could tell was its own fails the session."""
+    lanes = session.config.stash.get(_LANES, None)
+    if lanes is None:
+        return
+    session.config.stash[_LEFT] = lanes.left()
+    session.config.stash[_ALL].close()
+    if session.config.stash[_LEFT]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+_ALL = pytest.StashKey[ExitStack]()
+_LANES = pytest.StashKey[Lanes]()
+_LEFT = pytest.StashKey[str]()
 _DESELECTED = pytest.StashKey[list[str]]()
-_FOR_ADMINS = pytest.StashKey[list[str]]()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    for nodeid in config.stash.get(_FOR_ADMINS, []):
-        terminalreporter.write_line(
-            f"DESELECTED {nodeid}: it needs an administrator or Neutron's own policy"
-        )
+    for line in config.stash.get(_LEFT, "").splitlines():
+        terminalreporter.write_line(f"LEFT BEHIND {line}")
     for nodeid in config.stash.get(_DESELECTED, []):
         terminalreporter.write_line(
             f"DESELECTED {nodeid}: it stops or changes parts of the local cloud, and OS_CLOUD "
@@ -190,8 +215,7 @@ def local_cloud() -> Cloud | None:
     if _own_cloud() is not None:
         return None
     cloud = Cloud.load()
-    if _CLOUD != ADMIN_CLOUD:
-        cloud.set_policy(TENANT_POLICY)
+    cloud.set_policy(_POLICY)
     if not SHARED:
         needed = int(HOST.removeprefix("host"))
         cloud.up(hosts=max(needed, cloud.settings.hosts))
@@ -206,8 +230,17 @@ def local_cloud() -> Cloud | None:
 def _policy_of_before(local_cloud: Cloud | None) -> Iterator[None]:
     """Neutron's own policy again, after a session as a tenant."""
     yield
-    if local_cloud is not None and _CLOUD != ADMIN_CLOUD:
+    if local_cloud is not None and not WORKER:
         local_cloud.set_policy({})
+
+
+@pytest.fixture
+def own_policy(local_cloud: Cloud | None) -> Iterator[None]:
+    """Neutron's own policy, as if nobody had changed it."""
+    assert local_cloud is not None, "this test needs the mark `local_cloud`"
+    local_cloud.set_policy({})
+    yield
+    local_cloud.set_policy(_POLICY)
 
 
 @pytest.fixture(scope="session")
@@ -256,7 +289,7 @@ def troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -> Itera
 @pytest.fixture(scope="session")
 def second_troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -> Iterator[Troupe]:
     """The same on the second host, for tests marked `two_hosts`."""
-    troupe = _troupe(_further_host(local_cloud, SECOND_HOST), neutron, prefix)
+    troupe = _troupe(further_host(local_cloud, SECOND_HOST), neutron, prefix)
     yield troupe
     troupe.close()
 
@@ -264,12 +297,13 @@ def second_troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -
 @pytest.fixture(scope="session")
 def third_troupe(local_cloud: Cloud | None, neutron: Connection, prefix: str) -> Iterator[Troupe]:
     """The same on a third host, for tests marked `two_hosts` that need one more."""
-    troupe = _troupe(_further_host(local_cloud, THIRD_HOST), neutron, prefix)
+    troupe = _troupe(further_host(local_cloud, THIRD_HOST), neutron, prefix)
     yield troupe
     troupe.close()
 
 
-def _further_host(local_cloud: Cloud | None, name: str) -> Host:
+def further_host(local_cloud: Cloud | None, name: str) -> Host:
+    """Another host of the local cloud, which runs."""
     assert local_cloud is not None, "this test needs the mark `local_cloud`"
     if not SHARED:
         local_cloud.up(hosts=max(int(name.removeprefix("host")), local_cloud.settings.hosts))

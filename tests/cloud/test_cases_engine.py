@@ -14,7 +14,7 @@ from tests.cloud.conftest import Troupe
 from tests.cloud.faults.clouds import spoil
 from tests.cloud.faults.engines import host_of
 from tests.cloud.stage import Stage, wait_until
-from tests.cloud.test_restart import QUICK
+from tests.cloud.stage.daemon import QUICK
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
 
@@ -29,7 +29,7 @@ def running(stage: Stage, names: list[str]) -> bool:
     return set(names) <= set(stage.docker("ps", "--format", "{{.Names}}").split())
 
 
-@pytest.mark.parametrize("late", [0.0, 8.0])
+@pytest.mark.parametrize("late", [pytest.param(0.0, marks=pytest.mark.long), 8.0])
 def test_an_engine_started_without_kurier_runs_all_when_kurier_comes(
     stage: Stage, late: float
 ) -> None:

@@ -15,7 +15,7 @@ from tests.cloud.stage import Stage, wait_until
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
 
 
-@pytest.fixture(scope="module", params=["20.10", "28.5"])
+@pytest.fixture(scope="module", params=[pytest.param("20.10", marks=pytest.mark.long), "28.5"])
 def stage(request: pytest.FixtureRequest, second_troupe: Troupe) -> Iterator[Stage]:
     with running_engine(second_troupe, request.param) as stage:
         yield stage

@@ -14,12 +14,14 @@ from localcloud.api import Cloud
 from tests.cloud.conftest import Troupe
 from tests.cloud.faults.engines import host_of
 from tests.cloud.stage import DockerError, Stage, wait_until
+from tests.cloud.stage.daemon import QUICK
 from tests.cloud.stage.pools import pool_of
-from tests.cloud.test_errors import is_one_sentence
-from tests.cloud.test_restart import QUICK
+from tests.cloud.stage.sentences import is_one_sentence
+from tests.speed import LONG
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
-_HUNG = 60.0
+_HUNG = 60.0 if LONG else 20.0
+"""Seconds; longer than a call of the engine may take, and than it waits for a plugin at first."""
 _MANY = 20
 
 
@@ -90,6 +92,7 @@ def no_cloud(cloud: Cloud) -> Iterator[None]:
             cloud.service(service).start()
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("warm", [0, 2])
 def test_an_engine_and_kurier_start_while_the_cloud_is_down(
@@ -132,6 +135,7 @@ def tried(stage: Stage, network: str) -> str:
         return ""
 
 
+@pytest.mark.alone
 def test_a_port_quota_that_is_used_up(stage: Stage, cloud: Cloud) -> None:
     network = stage.create_network()
     stage.settled()

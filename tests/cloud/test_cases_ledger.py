@@ -12,7 +12,7 @@ import pytest
 
 from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage, wait_until
-from tests.cloud.test_restart import QUICK
+from tests.cloud.stage.daemon import QUICK
 
 MANY = 10
 
@@ -75,7 +75,10 @@ def ten(troupe: Troupe) -> Iterator[Ten]:
         stage.nothing_left(before, 60)
 
 
-@pytest.mark.parametrize("damage", [delete, empty, cut, scribble])
+@pytest.mark.parametrize(
+    "damage",
+    [delete, cut, *(pytest.param(one, marks=pytest.mark.long) for one in (empty, scribble))],
+)
 def test_what_is_in_use_is_found_again(ten: Ten, damage: Callable[[Path], None]) -> None:
     """Nothing goes, no address is given twice, and the ledger knows all ten again."""
     stage, ports = ten.stage, ten.ports()

@@ -40,7 +40,14 @@ def unanswered(answer: Answer) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("lie", [empty, in_part, out_of_order, unanswered])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        in_part,
+        *(pytest.param(one, marks=pytest.mark.long) for one in (empty, out_of_order)),
+        unanswered,
+    ],
+)
 def test_a_false_list_deletes_nothing(
     brokered: tuple[Stage, Broker], lie: Callable[[Answer], Answer | None]
 ) -> None:

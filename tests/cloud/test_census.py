@@ -13,6 +13,7 @@ from openstack.connection import Connection
 from kurier.model.ids import DockerNetworkId, EnvironmentId
 from kurier.model.tags import environment_mark, kuryr_network_tags
 from localcloud.api import Cloud
+from tests.cloud.conftest import HOST, SECOND_HOST, further_host
 from tests.cloud.stage import wait_until
 from tests.cloud.stage.racers import Racer, racer, swarm_id
 
@@ -23,8 +24,7 @@ SWARM, ENGINE = "kt-census-swarm", "kt-census-engine"
 @pytest.fixture(scope="module")
 def daemons(cloud: Cloud) -> Iterator[tuple[Racer, Racer, Racer]]:
     """Two hosts of one environment, and a daemon of another one."""
-    cloud.up(hosts=max(2, cloud.settings.hosts))
-    one, two = cloud.host("host1"), cloud.host("host2")
+    one, two = cloud.host(HOST), further_host(cloud, SECOND_HOST)
     places = ((one, SWARM), (two, SWARM), (one, ENGINE))
     first, second, other = (racer(host, "kurier-local", where) for host, where in places)
     for daemon in (first, second, other):
@@ -70,6 +70,7 @@ def test_everyone_attached_is_listed_from_any_host(daemons: tuple[Racer, Racer, 
     assert [row for row in listed(first, "--all") if row["neutron_id"] == behind] == []
 
 
+@pytest.mark.alone
 def test_this_hosts_ledger_tells_the_environment_of_each_network(
     daemons: tuple[Racer, Racer, Racer], cloud: Cloud
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cloud.faults.engines import engine_stage
+from tests.cloud.faults.engines import engine_stage, of_engines
 from tests.cloud.stage import Stage
 
 __all__ = ["engine_stage"]
@@ -17,6 +17,7 @@ def stage(engine_stage: Stage) -> Stage:
     return engine_stage
 
 
+@of_engines("26.1", "28.5")
 def test_two_containers_talk(stage: Stage) -> None:
     network = stage.create_network()
     first, second = stage.run_container(network), stage.run_container(network)
@@ -115,6 +116,7 @@ def test_an_error_is_one_sentence(stage: Stage) -> None:
     assert f"Address {cidr[1]} is the gateway of {cidr}" in said
 
 
+@of_engines("26.1", "28.5")
 def test_nothing_is_left(stage: Stage) -> None:
     with stage.unchanged():
         network, other = stage.create_network(), stage.create_network()

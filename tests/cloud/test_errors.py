@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -13,14 +12,9 @@ from localcloud.api import MEMBER_CLOUD, Cloud
 from tests.cloud.conftest import OwnStage
 from tests.cloud.faults.clouds import spoil
 from tests.cloud.stage import Stage
+from tests.cloud.stage.sentences import is_one_sentence
 
 _NOBODY = "11111111-2222-3333-4444-555555555555"
-
-
-def is_one_sentence(said: str) -> bool:
-    """Whether the client shows one line, its own hint at its help apart."""
-    told = re.sub(r"\s+(See|Run) 'docker run --help'.*", "", said)
-    return "\n" not in told and told.endswith((".", "?"))
 
 
 @pytest.mark.parametrize(
@@ -142,10 +136,12 @@ def test_wrong_credentials(own_stage: OwnStage, cloud: Cloud, tmp_path: Path) ->
     assert is_one_sentence(said)
 
 
+@pytest.mark.alone
 @pytest.mark.local_cloud
 def test_network_quota(own_stage: OwnStage, stage: Stage, cloud: Cloud) -> None:
     project = next(iter(stage.neutron.list_projects(name_or_id="kurier-demo"))).id
-    stage.neutron.network.update_quota(project, networks=0)
+    used = len(list(stage.neutron.network.networks(project_id=project)))
+    stage.neutron.network.update_quota(project, networks=used)
     stage.undo(lambda: stage.neutron.network.delete_quota(project))
 
     with own_stage(cloud=MEMBER_CLOUD) as member, member.unchanged():
@@ -155,6 +151,7 @@ def test_network_quota(own_stage: OwnStage, stage: Stage, cloud: Cloud) -> None:
     assert is_one_sentence(said)
 
 
+@pytest.mark.alone
 @pytest.mark.local_cloud
 def test_neutron_down(stage: Stage, cloud: Cloud) -> None:
     before = stage.snapshot()

@@ -10,17 +10,12 @@ from tests.cloud.stage import Stage
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
 
 
-def attach(stage: Stage, network_id: str, subnet: object) -> str:
-    """A Docker network of this host on a Neutron network that another host made."""
-    return stage.create_network("-o", f"neutron.net.uuid={network_id}", subnet=subnet)
-
-
 def test_containers_of_two_hosts_talk_through_the_tunnel(stage: Stage, second_stage: Stage) -> None:
     """Ping and TCP, both ways: the hosts share nothing but Neutron's network."""
     cidr = stage.cidr()
     there = stage.create_network(subnet=cidr)
     network = stage.neutron_network(there)
-    here = attach(second_stage, network.id, cidr)
+    here = second_stage.attach(network.id, cidr)
     first = stage.run_container(there)
     second = second_stage.run_container(here)
     stage.serve(first, 80)
@@ -38,7 +33,7 @@ def test_a_full_size_packet_crosses_the_tunnel(stage: Stage, second_stage: Stage
     there = stage.create_network(subnet=cidr)
     network = stage.neutron_network(there)
     first = stage.run_container(there)
-    second = second_stage.run_container(attach(second_stage, network.id, cidr))
+    second = second_stage.run_container(second_stage.attach(network.id, cidr))
     payload = str(network.mtu - 28)
     assert stage.pings(first, second_stage.ip_of(second), "-s", payload)
 
@@ -46,7 +41,7 @@ def test_a_full_size_packet_crosses_the_tunnel(stage: Stage, second_stage: Stage
 def test_neutron_has_each_port_on_its_containers_host(stage: Stage, second_stage: Stage) -> None:
     cidr = stage.cidr()
     there = stage.create_network(subnet=cidr)
-    here = attach(second_stage, stage.neutron_network(there).id, cidr)
+    here = second_stage.attach(stage.neutron_network(there).id, cidr)
     first = stage.run_container(there)
     second = second_stage.run_container(here)
 
@@ -63,8 +58,9 @@ def test_an_address_of_the_other_host_is_refused(stage: Stage, second_stage: Sta
     """Neutron alone knows what the other host's containers have."""
     cidr = stage.cidr()
     there = stage.create_network(subnet=cidr)
-    here = attach(second_stage, stage.neutron_network(there).id, cidr)
+    here = second_stage.attach(stage.neutron_network(there).id, cidr)
     taken = stage.ip_of(stage.run_container(there))
+    stage.settled()
     with second_stage.unchanged():
         said = second_stage.fail_container(here, "--ip", taken)
     assert f"Address {taken} is already in use" in said

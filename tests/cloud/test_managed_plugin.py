@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from localcloud.api import CloudError
-from tests.cloud.faults.engines import engine_stage, host_of
+from tests.cloud.faults.engines import engine_stage, host_of, of_engines
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.plugin import (
     PLUGIN,
@@ -60,6 +60,7 @@ def refused(stage: Stage, *words: str) -> str:
     return str(error.value)
 
 
+@of_engines("20.10", "26.1", "28.5")
 def test_containers_talk_on_a_network_made_through_it(stage: Stage) -> None:
     with stage.unchanged():
         network = network_through_plugin(stage)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tests of networks and containers once more, each call through the managed plugin."""
+"""Tests of networks and containers once more, each call through the managed plugin: some of them in
+every run, all with `--long`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,22 @@ from tests.cloud import test_containers, test_networks
 from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage
 from tests.cloud.stage.plugin import PLUGIN, install_plugin, remove_plugin
+from tests.speed import LONG
 
 pytestmark = pytest.mark.local_cloud
 
+IN_EVERY_RUN = {
+    "test_two_containers_talk",
+    "test_start_and_removal_leave_nothing",
+    "test_address_asked_for_is_given",
+    "test_network_is_connected_to_and_disconnected_from_a_running_container",
+    "test_network_and_subnet_are_made_tagged_and_taken_away",
+    "test_internal_network_has_no_gateway",
+}
+
 for module in (test_containers, test_networks):
-    globals().update({name: one for name, one in vars(module).items() if name.startswith("test_")})
+    tests = {name: one for name, one in vars(module).items() if name.startswith("test_")}
+    globals().update({name: tests[name] for name in tests if LONG or name in IN_EVERY_RUN})
 
 
 @pytest.fixture(scope="module")

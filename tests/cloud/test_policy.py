@@ -11,7 +11,7 @@ from kurier.model import tags
 from kurier.model.ids import EnvironmentId
 from tests.cloud.conftest import OwnStage
 from tests.cloud.stage import IMAGE, Stage, wait_until
-from tests.cloud.test_restart import QUICK
+from tests.cloud.stage.daemon import QUICK
 
 
 def test_groups_of_the_network_are_worn(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from tests.cloud.stage.pools import pool_of
 POOL: Table = {
     "pool": {"enabled": True, "batch": 4, "cooling": 2.0, "max": 60, "lag": 120.0},
     "reconcile": {"interval": 3600.0},
+    "engine": {"swarm_interval": 3600.0},
 }
 
 
@@ -31,7 +32,7 @@ def test_a_warm_burst_asks_nothing_of_neutron(
         wait_until(lambda: pool_of(stage, network)["ready"] >= 24, "24 are ready", 90)
         stage.settled()
         plugs = switch_log.end
-        with neutron_log.counted() as seen, ThreadPoolExecutor(8) as threads:
+        with neutron_log.counted(address_of(stage)) as seen, ThreadPoolExecutor(8) as threads:
             names = list(threads.map(lambda _: stage.run_container(network), range(20)))
 
         assert not seen.all, seen.told()
@@ -47,7 +48,7 @@ def test_cold_starts_at_once_share_few_requests(troupe: Troupe, neutron_log: Neu
     """A pool that begins empty: all run, and the ports come in few creates."""
     with troupe.own(POOL) as stage:
         network = stage.create_network("-o", "kurier.pool.min=0", "-o", "kurier.pool.max=60")
-        with neutron_log.counted() as seen, ThreadPoolExecutor(8) as threads:
+        with neutron_log.counted(address_of(stage)) as seen, ThreadPoolExecutor(8) as threads:
             names = list(threads.map(lambda _: stage.run_container(network), range(12)))
 
         assert len({stage.ip_of(name) for name in names}) == 12

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon killed at random while containers come and go on a pool of ready ports.
 
-KURIER_TEST_KILLS says how often (default 15), KURIER_TEST_SEED which randomness.
+KURIER_TEST_KILLS says how often (default 6, with `--long` 15), KURIER_TEST_SEED which randomness.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from tests.cloud.conftest import Troupe
 from tests.cloud.stage import IMAGE, Stage, wait_until
 from tests.cloud.stage.machine import leased_interfaces
 from tests.cloud.stage.pools import pool_of
+from tests.speed import LONG
 
-KILLS = int(os.environ.get("KURIER_TEST_KILLS", "15"))
+KILLS = int(os.environ.get("KURIER_TEST_KILLS", "15" if LONG else "6"))
 SEED = int(os.environ.get("KURIER_TEST_SEED", str(random.SystemRandom().randrange(10**6))))
 CHECK_EVERY = 10
 WORKERS = 3

@@ -74,6 +74,7 @@ def test_nothing_is_handed_out_before_the_switch_wires_it(troupe: Troupe) -> Non
         assert stage.pings(one, stage.ip_of(two))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_cold_start_whose_answer_was_lost_leaves_nothing(brokered: tuple[Stage, Broker]) -> None:
     """Neutron made the port and the answer never came: the start fails in words, the port goes."""
@@ -88,6 +89,7 @@ def test_a_cold_start_whose_answer_was_lost_leaves_nothing(brokered: tuple[Stage
     assert stage.pings(one, stage.ip_of(two))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_what_neutron_says_it_failed_at_is_repeated(brokered: tuple[Stage, Broker]) -> None:
     """A port's tags were written and the answer says 500: the container runs, and all settles."""
@@ -166,7 +168,10 @@ _LATE = 14.0
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("drawn", [False, True], ids=["given", "drawn"])
+@pytest.mark.parametrize(
+    "drawn",
+    [pytest.param(False, id="given"), pytest.param(True, id="drawn", marks=pytest.mark.long)],
+)
 def test_a_network_that_neutron_makes_too_late_goes(
     brokered: tuple[Stage, Broker], *, drawn: bool
 ) -> None:

@@ -13,7 +13,7 @@ from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.pools import pool_of
 
-pytestmark = pytest.mark.local_cloud
+pytestmark = [pytest.mark.local_cloud, pytest.mark.alone]
 POOL = {
     "pool": {"enabled": True, "min": 4, "max": 4, "batch": 4, "cooling": 1.0, "lag": 4.0},
     "reconcile": {"interval": 5.0},

@@ -9,9 +9,11 @@ from tests.cloud.stage import IMAGE, Stage, wait_until
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.pools import pool_of, ready
+from tests.cloud.stage.swarm import address_of
 
 POOL: Table = {
     "reconcile": {"interval": 3600.0},
+    "engine": {"swarm_interval": 3600.0},
     "pool": {"enabled": True, "min": 3, "max": 12, "batch": 4, "cooling": 2.0, "lag": 4.0},
 }
 
@@ -34,7 +36,7 @@ def test_a_warm_start_asks_nothing_of_neutron_and_the_switch(
     pooled.settled()
     plugs = switch_log.end
 
-    with neutron_log.counted() as seen:
+    with neutron_log.counted(address_of(pooled)) as seen:
         container = pooled.run_container(network)
 
     assert not seen.all, seen.told()

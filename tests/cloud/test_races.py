@@ -2,7 +2,7 @@
 """Who shares a Neutron network comes and goes at the same moment: hosts of one environment, as a
 Swarm has them, and environments that know nothing of each other.
 
-`KURIER_TEST_RACES` is how often each race is run (6 where it is not set).
+`KURIER_TEST_RACES` is how often each race is run (2 where it is not set, 6 with `--long`).
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from openstack.connection import Connection
 from kurier.model import tags
 from kurier.model.ids import DockerNetworkId, EnvironmentId
 from localcloud.api import Cloud
+from tests.cloud.conftest import HOST, SECOND_HOST, THIRD_HOST, further_host
 from tests.cloud.stage import wait_until
 from tests.cloud.stage.racers import Racer, at_once, racer, swarm_id
+from tests.speed import LONG
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
-RACES = int(os.environ.get("KURIER_TEST_RACES", "6"))
+RACES = int(os.environ.get("KURIER_TEST_RACES", "6" if LONG else "2"))
 ENVIRONMENT = "kt-races"
 
 
 @pytest.fixture(scope="module")
 def racers(cloud: Cloud) -> Iterator[list[Racer]]:
     """Three daemons of one environment, each on a host of its own."""
-    cloud.up(hosts=max(3, cloud.settings.hosts))
-    hosts = [cloud.host(f"host{number}") for number in (1, 2, 3)]
+    hosts = [further_host(cloud, name) for name in (HOST, SECOND_HOST, THIRD_HOST)]
     running = [racer(host, "kurier-local", ENVIRONMENT) for host in hosts]
     for one in running:
         one.daemon.start()
@@ -259,7 +260,7 @@ def dies_in(one: Racer, seconds: float) -> str:
 @pytest.fixture(scope="module")
 def strangers(cloud: Cloud) -> Iterator[list[Racer]]:
     """Two daemons of two environments, each on a host of its own."""
-    hosts = [cloud.host(f"host{number}") for number in (1, 2)]
+    hosts = [further_host(cloud, name) for name in (HOST, SECOND_HOST)]
     running = [
         racer(host, "kurier-local", f"{ENVIRONMENT}-{number}") for number, host in enumerate(hosts)
     ]

@@ -12,11 +12,9 @@ from tests.cloud.conftest import Troupe
 from tests.cloud.faults.engines import host_of, running_engine
 from tests.cloud.faults.moments import Broker, Moment, before_plugin
 from tests.cloud.stage import IMAGE, Stage
-from tests.cloud.stage.daemon import Table
+from tests.cloud.stage.daemon import QUICK, Table
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
-QUICK = {"reconcile": {"interval": 1.0, "grace": 1.0}}
-"""So that what a kill left behind is judged within the test."""
 
 
 @pytest.fixture
@@ -91,6 +89,16 @@ _STARTS = [
     for moment in (Moment.ARRIVED, Moment.DONE, Moment.ANSWERED)
 ]
 _STOPS = [(call, Moment.DONE) for call in ("Leave", "DeleteEndpoint", "ReleaseAddress")]
+_IN_EVERY_RUN = {
+    ("CreateEndpoint", Moment.DONE),
+    ("Join", Moment.ARRIVED),
+    ("DeleteEndpoint", Moment.DONE),
+}
+"""The host in memory is killed at every moment (tests/host/test_strikes.py)."""
+_KILLS = [
+    pytest.param(*one, marks=() if one in _IN_EVERY_RUN else pytest.mark.long)
+    for one in [*_STARTS, *_STOPS]
+]
 
 
 _POOLS: dict[str, Table] = {
@@ -117,7 +125,7 @@ def watched(
         yield stage, broker
 
 
-@pytest.mark.parametrize(("call", "moment"), [*_STARTS, *_STOPS], ids=str)
+@pytest.mark.parametrize(("call", "moment"), _KILLS, ids=str)
 def test_kurier_killed_in_the_middle_of_a_call(
     watched: tuple[Stage, Broker], call: str, moment: Moment
 ) -> None:

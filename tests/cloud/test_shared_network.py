@@ -10,7 +10,6 @@ import subprocess
 import pytest
 
 from tests.cloud.stage import Stage
-from tests.cloud.test_hosts import attach
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud]
 
@@ -26,7 +25,7 @@ def test_the_maker_leaves_first(stage: Stage, second_stage: Stage) -> None:
     there = stage.create_network(subnet=cidr)
     network = stage.neutron_network(there)
     made = tags_of(stage, network.id)
-    here = attach(second_stage, network.id, cidr)
+    here = second_stage.attach(network.id, cidr)
     both = tags_of(stage, network.id)
 
     stage.remove_network(there)
@@ -55,7 +54,7 @@ def test_the_guest_leaves_first(stage: Stage, second_stage: Stage) -> None:
     subnets = [(one.id, sorted(one.tags)) for one in stage.neutron_subnets(network.id)]
 
     with second_stage.unchanged():
-        here = attach(second_stage, network.id, cidr)
+        here = second_stage.attach(network.id, cidr)
         guest = second_stage.run_container(here)
         assert stage.pings(first, second_stage.ip_of(guest))
         second_stage.remove_container(guest)
@@ -74,7 +73,7 @@ def test_somebody_elses_network_outlives_both(stage: Stage, second_stage: Stage)
     network = stage.make_network(cidr)
     stage.neutron.network.set_tags(network, ["theirs", "kept:for=us"])
     (subnet,) = stage.neutron_subnets(network.id)
-    there, here = attach(stage, network.id, cidr), attach(second_stage, network.id, cidr)
+    there, here = stage.attach(network.id, cidr), second_stage.attach(network.id, cidr)
     first, second = stage.run_container(there), second_stage.run_container(here)
     assert stage.pings(first, second_stage.ip_of(second))
 
@@ -101,7 +100,7 @@ def test_a_subnet_of_the_guests_making_goes_with_the_guest(
     there = stage.create_network()
     network = stage.neutron_network(there)
     with second_stage.unchanged():
-        here = attach(second_stage, network.id, second_stage.cidr())
+        here = second_stage.attach(network.id, second_stage.cidr())
         assert len(stage.neutron_subnets(network.id)) == 2
         second_stage.remove_network(here)
     assert len(stage.neutron_subnets(network.id)) == 1
@@ -112,7 +111,7 @@ def test_leaving_at_once_leaves_nothing(stage: Stage, second_stage: Stage) -> No
     cidr = stage.cidr()
     there = stage.create_network(subnet=cidr)
     network = stage.neutron_network(there)
-    here = attach(second_stage, network.id, cidr)
+    here = second_stage.attach(network.id, cidr)
     leaving = [
         [*one.machine.docker_command, "network", "rm", name]
         for one, name in ((stage, there), (second_stage, here))

@@ -6,13 +6,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Any
 
 import pytest
 
 from tests.cloud.stage import wait_until
 from tests.cloud.stage.machine import local_host
-from tests.cloud.stage.swarm import Swarm, Task, resolved
+from tests.cloud.stage.swarm import (
+    Swarm,
+    assert_all_meet,
+    assert_neutron_has,
+    resolved,
+    settled,
+)
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud, pytest.mark.timeout(400)]
 SETTINGS = {"reconcile": {"interval": 2.0, "grace": 2.0}}
@@ -41,45 +46,7 @@ def theirs(swarm: Swarm) -> Iterator[Theirs]:
     assert manager.neutron.network.find_network(network.id) is None, "a port of a task is left"
 
 
-def settled(swarm: Swarm) -> None:
-    for stage in swarm.stages:
-        stage.settled()
-
-
-def container_ports(swarm: Swarm, neutron_id: str) -> list[Any]:
-    """The network's ports but those of Neutron itself."""
-    found = swarm.manager.neutron.network.ports(network_id=neutron_id)
-    return [one for one in found if not one.device_owner.startswith("network:")]
-
-
-def assert_neutron_has(swarm: Swarm, neutron_id: str, tasks: list[Task]) -> None:
-    """Each task has an address of its own, which is a port on the task's host; nobody else has."""
-    addresses = {one.address: one.stage.machine.hostname for one in tasks}
-    assert len(addresses) == len(tasks)
-
-    def told() -> bool:
-        ports = container_ports(swarm, neutron_id)
-        bound = {one.fixed_ips[0]["ip_address"]: one.binding_host_id for one in ports}
-        return bound == addresses and len(ports) == len(tasks)
-
-    wait_until(told, f"Neutron has ports for {addresses} and no others", 40)
-
-
-def found_by(task: Task, name: str, addresses: set[str]) -> None:
-    """Waits until a name means these addresses to a task: nodes tell each other of tasks."""
-    wait_until(lambda: task.resolves(name) == addresses, f"{task.name} finds {name}: {addresses}")
-
-
-def assert_all_meet(tasks: list[Task], service: str) -> None:
-    """Each task finds all tasks by both names, and reaches every other one."""
-    addresses = {one.address for one in tasks}
-    for one in tasks:
-        for name in (service, f"tasks.{service}"):
-            found_by(one, name, addresses)
-        assert [other for other in addresses - {one.address} if not one.reaches(other)] == []
-
-
-@pytest.mark.parametrize("mode", ["dnsrr", "vip"])
+@pytest.mark.parametrize("mode", [pytest.param("dnsrr", marks=pytest.mark.long), "vip"])
 def test_every_task_reaches_every_other(swarm: Swarm, theirs: Theirs, mode: str) -> None:
     """By address and by name, on three hosts, through the tunnels, whatever the endpoint mode."""
     service = swarm.create_service(theirs.name, "--endpoint-mode", mode, replicas=6)
@@ -98,6 +65,7 @@ def test_a_service_grows_and_shrinks(swarm: Swarm, theirs: Theirs) -> None:
         assert_all_meet(tasks, service)
 
 
+@pytest.mark.long
 def test_an_update_replaces_every_task(swarm: Swarm, theirs: Theirs) -> None:
     service = swarm.create_service(theirs.name, "--update-delay", "1s", replicas=3)
     before = {one.id for one in swarm.running(service, 3)}
@@ -131,6 +99,7 @@ def test_the_tasks_of_a_lost_node_go_elsewhere(swarm: Swarm, theirs: Theirs) -> 
     assert_neutron_has(swarm, theirs.neutron_id, swarm.running(service, 6))
 
 
+@pytest.mark.long
 def test_a_drained_node_gives_its_tasks_away(swarm: Swarm, theirs: Theirs) -> None:
     drained = swarm.stages[1]
     service = swarm.create_service(theirs.name, replicas=6)

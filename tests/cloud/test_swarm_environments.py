@@ -15,8 +15,7 @@ from localcloud.guests import GuestPort, Vm
 from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.machine import local_host
-from tests.cloud.stage.swarm import Swarm, address_of, leave, swarm_of
-from tests.cloud.test_swarm import settled
+from tests.cloud.stage.swarm import Swarm, address_of, leave, settled, swarm_of
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud, pytest.mark.timeout(500)]
 

@@ -16,8 +16,7 @@ from kurier.model.tags import host_tag
 from localcloud.errors import CloudError
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.machine import leased_interfaces
-from tests.cloud.stage.swarm import SWARM_IMAGE, Swarm
-from tests.cloud.test_swarm import assert_all_meet, assert_neutron_has
+from tests.cloud.stage.swarm import SWARM_IMAGE, Swarm, assert_all_meet, assert_neutron_has
 
 pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud, pytest.mark.timeout(400)]
 SETTINGS = {"reconcile": {"interval": 2.0, "grace": 2.0}, "engine": {"swarm_interval": 2.0}}
@@ -48,7 +47,7 @@ def quiet(swarm: Swarm) -> Iterator[Swarm]:
     The bridge and the cables that Swarm itself makes for its first task are none of ours.
     """
     neutron = swarm.manager.neutron.network
-    before = {one.id: sorted(one.tags) for one in neutron.networks()}
+    before = swarm.manager.snapshot()["Neutron networks"]
     yield swarm
     swarm.cleanup()
     no_configs(swarm)
@@ -56,7 +55,7 @@ def quiet(swarm: Swarm) -> Iterator[Swarm]:
         stage.settled()
         assert leased_interfaces(stage.machine) == []
         assert list(neutron.ports(tags=[host_tag(stage.machine.hostname)])) == []
-    assert {one.id: sorted(one.tags) for one in neutron.networks()} == before
+    assert swarm.manager.snapshot()["Neutron networks"] == before
 
 
 def no_configs(swarm: Swarm) -> None:

@@ -18,10 +18,16 @@ from localcloud.api import Cloud
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.inside import inside
 from tests.cloud.stage.machine import local_host
-from tests.cloud.stage.swarm import Swarm, Task
-from tests.cloud.test_swarm import settled
+from tests.cloud.stage.swarm import Swarm, Task, settled
+from tests.speed import LONG
 
-pytestmark = [pytest.mark.two_hosts, pytest.mark.local_cloud, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.two_hosts,
+    pytest.mark.local_cloud,
+    pytest.mark.alone,
+    pytest.mark.timeout(900),
+]
+FEW, MANY = (12, 30) if LONG else (5, 12)
 SETTINGS = {"reconcile": {"interval": 2.0, "grace": 2.0}, "pool": {"enabled": True, "max": 24}}
 _REACH = """
 for a in {}; do
@@ -95,18 +101,18 @@ def assert_bound(tasks: list[Task], neutron_id: str) -> None:
 
 
 def test_many_tasks(swarm: Swarm, cloud: Cloud) -> None:
-    """Twelve, then thirty; updated, a node drained, an engine killed; no port of a task is left."""
+    """Some, then more; updated, a node drained, an engine killed; no port of a task is left."""
     manager, drained, killed = swarm.stages
     network = swarm.create_network(subnet=manager.cidr())
-    service = swarm.create_service(network, "--endpoint-mode", "dnsrr", replicas=12)
-    tasks = swarm.running(service, 12)
+    service = swarm.create_service(network, "--endpoint-mode", "dnsrr", replicas=FEW)
+    tasks = swarm.running(service, FEW)
     assert {one.stage for one in tasks} == set(swarm.stages)
     neutron_id = tasks[0].stage.neutron_port(tasks[0].container).network_id
     assert_bound(tasks, neutron_id)
     assert_all_meet(cloud, tasks, service)
 
-    swarm.docker("service", "scale", "-d", f"{service}=30")
-    tasks = swarm.running(service, 30, 240)
+    swarm.docker("service", "scale", "-d", f"{service}={MANY}")
+    tasks = swarm.running(service, MANY, 240)
     assert_bound(tasks, neutron_id)
     assert_all_meet(cloud, tasks, service)
 
@@ -126,7 +132,7 @@ def test_many_tasks(swarm: Swarm, cloud: Cloud) -> None:
     local_host(killed.machine).kill_engine_and_containers()
     try:
         wait_until(lambda: swarm.state(lost) == "down", "the manager misses the node", 90)
-        tasks = swarm.running(service, 30, 240)
+        tasks = swarm.running(service, MANY, 240)
         assert killed not in {one.stage for one in tasks}
         assert_bound(tasks, neutron_id)
         assert_all_meet(cloud, tasks, service)

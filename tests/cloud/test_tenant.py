@@ -11,7 +11,11 @@ from localcloud.api import MEMBER_CLOUD, Cloud
 from tests.cloud.conftest import OwnStage
 from tests.cloud.stage import Stage
 
-pytestmark = [pytest.mark.local_cloud, pytest.mark.administrator]
+pytestmark = [
+    pytest.mark.local_cloud,
+    pytest.mark.alone,
+    pytest.mark.usefixtures("own_policy"),
+]
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def member(own_stage: OwnStage) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def allowed(cloud: Cloud) -> Iterator[None]:
+def allowed(cloud: Cloud, own_policy: None) -> None:
     rules = (
         "create_port:binding:host_id",
         "update_port:binding:host_id",
@@ -29,8 +33,6 @@ def allowed(cloud: Cloud) -> Iterator[None]:
     )
     details = ("get_port:binding:vif_type", "get_port:binding:vif_details")
     cloud.set_policy(dict.fromkeys((*rules, *details), "role:member"))
-    yield
-    cloud.set_policy({})
 
 
 def test_policy_that_forbids_is_named(member: Stage) -> None:

@@ -56,7 +56,15 @@ def _exchange(host: Host, version: str, arguments: tuple[str, ...]) -> None:
     host.start_dockerd(version, arguments)
 
 
-@pytest.fixture(scope="module", params=["20.10", "26.1", "28.5"])
+def of_engines(*versions: str) -> pytest.MarkDecorator:
+    """The engines that a test is run under, of all that `engine_stage` knows."""
+    return pytest.mark.parametrize("engine_stage", versions, indirect=True, scope="module")
+
+
+_NOW_AND_THEN = [pytest.param(one, marks=pytest.mark.long) for one in ("20.10", "26.1")]
+
+
+@pytest.fixture(scope="module", params=[*_NOW_AND_THEN, "28.5"])
 def engine_stage(request: pytest.FixtureRequest, second_troupe: Troupe) -> Iterator[Stage]:
     """The second host under each of the engines in turn."""
     with running_engine(second_troupe, request.param) as stage:

@@ -18,6 +18,8 @@ from tests.cloud.stage.waiting import wait_until
 
 Table = Mapping[str, Mapping[str, object]]
 """Settings by section and key, as the TOML file has them."""
+QUICK = {"reconcile": {"interval": 1.0, "grace": 1.0}}
+"""Settings with which what a kill left behind is judged within a test."""
 
 
 class Daemon:

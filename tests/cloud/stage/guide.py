@@ -53,7 +53,7 @@ class Reader:
         script = f'export PATH="{Path(sys.executable).parent}:$PATH"\ncd {ROOT}\n{commands}'
         process = stage.machine.popen(
             ["bash", "-euxo", "pipefail", "-c", script],
-            env={"KURIER_CONFIG": str(stage.daemon.config)},
+            env={"KURIER_CONFIG": str(stage.daemon.config), "OS_CLOUD": stage.cloud},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -54,6 +54,9 @@ def sweep_cloud(machine: Machine, neutron: Connection) -> None:
     for network in neutron.network.networks(tags=[MADE]):
         with contextlib.suppress(ConflictException):  # another host's ports are on it
             neutron.network.delete_network(network.id)
+    for group in neutron.network.security_groups(tags=[MADE]):
+        with contextlib.suppress(ConflictException):  # another host's ports wear it
+            neutron.network.delete_security_group(group.id)
     for name in leased_interfaces(machine):
         machine.vsctl("--if-exists", "del-port", name)
         machine.run(["ip", "link", "del", name], check=False)

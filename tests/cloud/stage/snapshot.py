@@ -17,8 +17,8 @@ from kurier.model.tags import environment_tag
 from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.machine import Machine
 
-SHARED = os.environ.get("KURIER_TEST_SHARED") == "1"
-"""Whether others use the same Neutron: then only what is surely this session's is compared."""
+SHARED = os.environ.get("KURIER_TEST_SHARED") == "1" or "PYTEST_XDIST_WORKER" in os.environ
+"""Whether others use the same Neutron: only what is surely this session's is compared there."""
 
 _BRIDGED = re.compile(r"veth[0-9a-f]{7}")
 """How the engine's own bridge driver names a link."""
@@ -46,9 +46,9 @@ class Watch:
             "Neutron subnet pools": self._pools,
             "Neutron security groups": self._groups,
             "Docker networks": self._docker_networks,
+            "OVS ports": self._switch,
+            "links": self._links,
         }
-        if not SHARED:
-            looks |= {"OVS ports": self._switch, "links": self._links}
         with ThreadPoolExecutor(len(looks)) as workers:
             futures = {name: workers.submit(look) for name, look in looks.items()}
             return {name: future.result() for name, future in futures.items()}
@@ -121,10 +121,9 @@ class Watch:
         return frozenset(
             line
             for line in self.docker("network", "ls", "--format", "{{.Name}} {{.ID}}").splitlines()
-            # The engine makes its own bridge network anew, under a new id, whenever it starts, and
-            # another one whenever it joins a Swarm.
-            if (not SHARED or line.startswith(self.prefix))
-            and not line.startswith(("bridge ", "docker_gwbridge "))
+            # The engine makes its own networks anew, under new ids, where it starts without them,
+            # and another bridge whenever it joins a Swarm.
+            if not line.startswith(("bridge ", "docker_gwbridge ", "host ", "none "))
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from openstack.connection import Connection
+from openstack.exceptions import ConflictException
 
 from tests.cloud.stage.daemon import Daemon, Table
 from tests.cloud.stage.engine import IMAGE, Docker
@@ -40,6 +41,7 @@ class Stage:
     ) -> None:
         self.machine = machine
         self.neutron = neutron
+        self.cloud = cloud
         self.prefix = prefix
         self.through = ""
         """The managed plugin, where the engine shall reach the daemon through it."""
@@ -83,6 +85,10 @@ class Stage:
         self.undo(lambda: self.docker("network", "rm", name, check=False))
         self.docker("network", "create", *self.driver_options, *ranges, *options, name)
         return name
+
+    def attach(self, network_id: str, subnet: object) -> str:
+        """A Docker network of this host on a Neutron network that somebody else made."""
+        return self.create_network("-o", f"neutron.net.uuid={network_id}", subnet=subnet)
 
     @property
     def driver_options(self) -> tuple[str, ...]:
@@ -265,7 +271,7 @@ class Stage:
         """A security group with these ingress rules more than Neutron's own."""
         values = {"name": name or self.name("group"), **self._owner}
         group = self.neutron.network.create_security_group(**values)
-        self.undo(lambda: self.neutron.network.delete_security_group(group.id))
+        self.undo(lambda: self._delete_group(group.id))
         for rule in rules:
             self.neutron.network.create_security_group_rule(
                 **{
@@ -276,6 +282,18 @@ class Stage:
                 }
             )
         return group
+
+    def _delete_group(self, group: str) -> None:
+        """Once no port wears it: those of a network that was just removed go in their own time."""
+
+        def deleted() -> bool:
+            try:
+                self.neutron.network.delete_security_group(group)
+            except ConflictException:
+                return False
+            return True
+
+        wait_until(deleted, f"no port wears group {group}", 40)
 
     def make_subnet_pool(self, *prefixes: object, length: int = 26, **values: Any) -> Any:
         """A subnet pool as an operator makes it."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from kurier.docker.swarm_api import LABEL as DEFINITION
 from localcloud.api import Host
@@ -246,7 +247,8 @@ def forget_swarm(machine: Machine) -> None:
     """
     docker = Docker(machine)
     leave(docker)
-    parts = docker("network", "ls", "-q", "--filter", f"label={DEFINITION}").split()
+    listing = ("network", "ls", "-q", "--filter")
+    parts = docker(*listing, f"label={DEFINITION}").split() + docker(*listing, "name=kt-").split()
     stuck = [one for one in parts if docker.attempt("network", "rm", one).returncode]
     if isinstance(machine, Host) and machine.owns_engine:
         root = Path(docker("info", "--format", "{{.DockerRootDir}}"))
@@ -269,3 +271,41 @@ def sweep_swarm(machine: Machine) -> None:
     assert ours or owned, "this machine's engine is in a Swarm that no test made"
     forget_swarm(machine)
     remove_plugin(docker)
+
+
+def settled(swarm: Swarm) -> None:
+    for stage in swarm.stages:
+        stage.settled()
+
+
+def container_ports(swarm: Swarm, neutron_id: str) -> list[Any]:
+    """The network's ports but those of Neutron itself."""
+    found = swarm.manager.neutron.network.ports(network_id=neutron_id)
+    return [one for one in found if not one.device_owner.startswith("network:")]
+
+
+def assert_neutron_has(swarm: Swarm, neutron_id: str, tasks: list[Task]) -> None:
+    """Each task has an address of its own, which is a port on the task's host; nobody else has."""
+    addresses = {one.address: one.stage.machine.hostname for one in tasks}
+    assert len(addresses) == len(tasks)
+
+    def told() -> bool:
+        ports = container_ports(swarm, neutron_id)
+        bound = {one.fixed_ips[0]["ip_address"]: one.binding_host_id for one in ports}
+        return bound == addresses and len(ports) == len(tasks)
+
+    wait_until(told, f"Neutron has ports for {addresses} and no others", 40)
+
+
+def found_by(task: Task, name: str, addresses: set[str]) -> None:
+    """Waits until a name means these addresses to a task: nodes tell each other of tasks."""
+    wait_until(lambda: task.resolves(name) == addresses, f"{task.name} finds {name}: {addresses}")
+
+
+def assert_all_meet(tasks: list[Task], service: str) -> None:
+    """Each task finds all tasks by both names, and reaches every other one."""
+    addresses = {one.address for one in tasks}
+    for one in tasks:
+        for name in (service, f"tasks.{service}"):
+            found_by(one, name, addresses)
+        assert [other for other in addresses - {one.address} if not one.reaches(other)] == []
