@@ -28,7 +28,7 @@ from kurier.service.turns import Turns
 LOG = logging.getLogger(__name__)
 _REMOVAL_PATIENCE = 3.0
 """Seconds that a removal is waited for: a network may have many ready ports."""
-FORGETTING = 20.0
+_FORGETTING = 20.0
 """Seconds between the looks whether an engine still knows a network whose range it gave back."""
 _LOOKED = "looked"
 _OWN = {OWN: "it was made here"}
@@ -156,8 +156,10 @@ class Networks:
         for record in self._ledger.networks():
             if record.state is NetworkState.CREATING:
                 self._schedule_removal(record, why={**_OWN, UNANSWERED: "Kurier was stopped"})
-            elif record.state is NetworkState.REMOVING:
-                self._go_on_with_removal(record)
+                continue
+            owed = self._ledger.job(JobKind.DROP_NETWORK, record.id) is not None
+            if record.state is NetworkState.REMOVING and not owed:
+                self._schedule_removal(record)
 
     async def _forget(self, job: Job) -> None:
         """Takes away a network whose range the engine gave back, if two whole lists of the engine's
@@ -170,14 +172,10 @@ class Networks:
             return
         if _LOOKED not in job.payload:
             again = {**job.payload, _LOOKED: "once"}
-            self._outbox.add(JobKind.FORGET_NETWORK, record.id, delay=FORGETTING, **again)
+            self._outbox.add(JobKind.FORGET_NETWORK, record.id, delay=_FORGETTING, **again)
             return
         LOG.warning("network %s is taken away: the engine does not know it any more", record.id)
         self._schedule_removal(record)
-
-    def _go_on_with_removal(self, record: NetworkRecord) -> None:
-        if self._ledger.job(JobKind.DROP_NETWORK, record.id) is None:
-            self._schedule_removal(record)
 
     def _schedule_removal(
         self, record: NetworkRecord, *, delay: float = 0.0, why: Mapping[str, str] | None = None

@@ -97,10 +97,7 @@ class Pools:
             why = {PRECAUTION: "its range was given back"}
             self._outbox.add(JobKind.FORGET_NETWORK, record.network, delay=_REMOVED_BY_THEN, **why)
             return
-        with self._ledger.transaction():
-            self._ledger.drop_pool(pool_id)
-            if record.held_network:
-                self._outbox.add(JobKind.DROP_POOL, pool_id, network=record.held_network)
+        self._give_up(record)
         await self.announce()
 
     @contextmanager
@@ -118,24 +115,26 @@ class Pools:
             self._alone_since.clear()
             return
         now = self._context.clock.monotonic()
-        alone = [one for one in self._ledger.pools() if one.network is None and not one.waiting]
+        alone = self._alone()
         self._alone_since = {one.id: self._alone_since.get(one.id, now) for one in alone}
         for one in alone:
-            if now - self._alone_since[one.id] < _FORSAKEN:
-                continue
-            with self._ledger.transaction():
-                self._ledger.drop_pool(one.id)
-                if one.held_network:
-                    self._outbox.add(JobKind.DROP_POOL, one.id, network=one.held_network)
+            if now - self._alone_since[one.id] >= _FORSAKEN:
+                self._give_up(one)
 
     def unbound(self, cidr: IPNetwork) -> list[PoolRecord]:
         """The pools of this range that no network has come for, newest first."""
-        found = [
-            one
-            for one in self._ledger.pools()
-            if one.network is None and one.cidr == cidr and not one.waiting
-        ]
+        found = [one for one in self._alone() if one.cidr == cidr]
         return sorted(found, key=lambda one: one.requested_at, reverse=True)
+
+    def _alone(self) -> list[PoolRecord]:
+        """The pools that no network has come for, but for those kept for one to come."""
+        return [one for one in self._ledger.pools() if one.network is None and not one.waiting]
+
+    def _give_up(self, record: PoolRecord) -> None:
+        with self._ledger.transaction():
+            self._ledger.drop_pool(record.id)
+            if record.held_network:
+                self._outbox.add(JobKind.DROP_POOL, record.id, network=record.held_network)
 
     async def announce(self) -> None:
         """Wakes those who wait for a range to be bound or released."""
