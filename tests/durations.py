@@ -19,9 +19,17 @@ def taken(folder: Path) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for report in sorted(folder.glob("*.xml")):
         for case in ElementTree.parse(report).iter("testcase"):
-            file = case.get("classname", "").replace(".", "/") + ".py"
-            found[file, case.get("name", "")] = float(case.get("time", "0"))
+            file, inside = _place(case.get("classname", ""))
+            name = "::".join((*inside, case.get("name", "")))
+            found[file, name] = float(case.get("time", "0"))
     return found
+
+
+def _place(told: str) -> tuple[str, list[str]]:
+    """A test's file, and the classes in it that the test is in."""
+    words = told.split(".")
+    last = next((n for n, word in enumerate(words) if word.startswith("test_")), len(words) - 1)
+    return "/".join(words[: last + 1]) + ".py", words[last + 1 :]
 
 
 def by_file(tests: dict[tuple[str, str], float]) -> list[tuple[str, float, int]]:
