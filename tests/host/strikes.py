@@ -77,7 +77,7 @@ class Scene:
         Whoever is cut off by the daemon's death is told so.
         """
         driver = self.host.running.driver
-        task = self.host.running.life.begin(_told(lambda: work(driver)))
+        task = self.host.running.life.begin(told_by(lambda: work(driver)))
         await asyncio.wait({task})
         if task.cancelled() or isinstance(task.exception(), Killed):
             raise PluginError("the daemon went away")
@@ -86,7 +86,8 @@ class Scene:
             raise PluginError(sentence)
 
 
-async def _told(work: Callable[[], object]) -> str:
+async def told_by(work: Callable[[], object]) -> str:
+    """What an operator is told by work that fails."""
     try:
         answer = work()
         if isinstance(answer, Awaitable):

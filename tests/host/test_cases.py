@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kurier.model.errors import KurierError
 from kurier.model.ids import DockerNetworkId
 from kurier.service.swarm_networks import RangeAsk, SwarmAsk
 from tests.host import whole
@@ -24,7 +23,7 @@ from tests.host.engine import Wish
 from tests.host.engine_api import SwarmInMemory
 from tests.host.gate import Fault, Pace
 from tests.host.life import Blow, Strike
-from tests.host.strikes import FOLDERS, play
+from tests.host.strikes import FOLDERS, play, told_by
 from tests.host.world import POOLED, Host, World
 
 
@@ -125,15 +124,7 @@ async def make(manager: Host, after: float, *, theirs: bool) -> str:
 
 async def command(host: Host, work: Callable[[Host], Awaitable[object]]) -> str:
     """What a command of an operator's says if it fails."""
-
-    async def told() -> str:
-        try:
-            await work(host)
-        except KurierError as error:
-            return error.sentence
-        return ""
-
-    answer: str = await host.running.life.begin(told())
+    answer: str = await host.running.life.begin(told_by(lambda: work(host)))
     return answer
 
 

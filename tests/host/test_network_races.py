@@ -37,7 +37,7 @@ from kurier.service.protocols import Cloud, Datapath, Engine, Ledger, SwarmEngin
 from kurier.service.recovery import Recovery
 from kurier.service.removal import LEFT_KEY, Removal
 from tests.host.clock import HostClock, run
-from tests.host.gate import Fault, Gate, Moment, Pace
+from tests.host.gate import Gate, Pace, Unharmed
 from tests.host.neutron import Neutron, NeutronFace
 
 NETWORK = DockerNetworkId("a1b2c3d4e5f6g7h8i9j0k1l2m")
@@ -48,20 +48,13 @@ RANGE = ip_network("10.0.0.0/24")
 seeds = st.integers(0, 2**32)
 
 
-class Undisturbed:
-    """The fate of calls that are all answered."""
-
-    def strike(self, moment: Moment, call: str) -> Fault | None:
-        return None
-
-
 class RacedNeutron(NeutronFace):
     """A Neutron to which all hosts go by one way, whose calls take times of a race's choice."""
 
     def __init__(self, chance: Random, usual: float = 0.2, tail: float = 0.1) -> None:
         pace = Pace(usual, rare=round(1 / tail) if tail else 10**9)
         self.whole = Neutron(chance, _clock().now)
-        super().__init__(self.whole, Gate("neutron", Code.CLOUD_AWAY, chance, Undisturbed(), pace))
+        super().__init__(self.whole, Gate("neutron", Code.CLOUD_AWAY, chance, Unharmed(), pace))
 
     @property
     def there(self) -> dict[NetworkId, Network]:
@@ -225,6 +218,18 @@ def hosts_of(cloud: RacedNeutron, chance: Random, number: int) -> list[Host]:
     return [Host(f"host{one}", cloud, chance) for one in range(number)]
 
 
+async def with_theirs(seed: int) -> tuple[Random, RacedNeutron, Network]:
+    """A cloud with a network of a user's, which has no subnet."""
+    chance = Random(seed)
+    cloud = RacedNeutron(chance)
+    return chance, cloud, await cloud.create_network(NetworkSpec("theirs", ""))
+
+
+async def assert_bare(cloud: RacedNeutron, theirs: Network) -> None:
+    """The user's network is as it was before any host came."""
+    assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
+
+
 def attendants(cloud: RacedNeutron) -> set[str]:
     """The marks of those who attend the one network that there is."""
     (network,) = cloud.there.values()
@@ -272,9 +277,7 @@ def test_a_users_network_is_as_before_when_the_last_has_left(
     seed: int, number: int, turns: int
 ) -> None:
     async def race() -> None:
-        chance = Random(seed)
-        cloud = RacedNeutron(chance)
-        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        chance, cloud, theirs = await with_theirs(seed)
         await cloud.add_tag(Kind.NETWORK, theirs.id, "kept")
         await cloud.create_subnet(SubnetSpec(theirs.id, "s", 4, cidr=RANGE))
         hosts = hosts_of(cloud, chance, number)
@@ -298,16 +301,14 @@ def test_one_makes_the_subnet_that_a_users_network_lacks_and_the_last_takes_it_a
     seed: int, number: int, turns: int
 ) -> None:
     async def race() -> None:
-        chance = Random(seed)
-        cloud = RacedNeutron(chance)
-        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        chance, cloud, theirs = await with_theirs(seed)
         for _ in range(turns):
             hosts = hosts_of(cloud, chance, number)
             await asyncio.gather(*(one.join(theirs.id) for one in hosts))
             assert attendants(cloud) == {tags.host_mark(one.name) for one in hosts}
             assert [one.cidr for one in await cloud.subnets()] == [RANGE]
             await asyncio.gather(*(one.leave() for one in hosts))
-            assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
+            await assert_bare(cloud, theirs)
             assert not any(one.left_standing for one in hosts)
 
     run(race)
@@ -321,9 +322,7 @@ def test_a_users_network_has_the_subnet_while_anybody_is_there(
     """The last one takes the subnet along; at that moment others come."""
 
     async def race() -> None:
-        chance = Random(seed)
-        cloud = RacedNeutron(chance)
-        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        chance, cloud, theirs = await with_theirs(seed)
         hosts = hosts_of(cloud, chance, number)
         last = chance.choice(hosts)
         await last.join(theirs.id)
@@ -335,7 +334,7 @@ def test_a_users_network_has_the_subnet_while_anybody_is_there(
             last, *others = coming
             await asyncio.gather(*(one.leave() for one in others))
         await last.leave()
-        assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
+        await assert_bare(cloud, theirs)
 
     run(race)
 
@@ -360,9 +359,7 @@ def test_who_dies_while_it_makes_a_subnet_keeps_nobody_from_it(
     seed: int, number: int, moment: float
 ) -> None:
     async def race() -> None:
-        chance = Random(seed)
-        cloud = RacedNeutron(chance)
-        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        chance, cloud, theirs = await with_theirs(seed)
         unlucky, *others = hosts_of(cloud, chance, number)
         joining = asyncio.create_task(unlucky.join(theirs.id))
         asyncio.get_running_loop().call_later(moment, joining.cancel)
@@ -371,7 +368,7 @@ def test_who_dies_while_it_makes_a_subnet_keeps_nobody_from_it(
             await joining
         assert [one.cidr for one in await cloud.subnets()] == [RANGE]
         await asyncio.gather(*(one.leave() for one in (unlucky, *others)))
-        assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
+        await assert_bare(cloud, theirs)
 
     run(race)
 
@@ -382,9 +379,7 @@ def test_who_dies_while_it_takes_the_subnet_along_keeps_nobody_from_it(
     seed: int, number: int, moment: float
 ) -> None:
     async def race() -> None:
-        chance = Random(seed)
-        cloud = RacedNeutron(chance)
-        theirs = await cloud.create_network(NetworkSpec("theirs", ""))
+        chance, cloud, theirs = await with_theirs(seed)
         unlucky, *others = hosts_of(cloud, chance, number)
         await unlucky.join(theirs.id)
         leaving = asyncio.create_task(unlucky.leave())
@@ -396,7 +391,7 @@ def test_who_dies_while_it_takes_the_subnet_along_keeps_nobody_from_it(
         used = await subnet_used_by(cloud, others)
         assert not any(map(tags.going_mark, used.tags))
         await asyncio.gather(*(one.leave() for one in others))
-        assert (cloud.there[theirs.id].tags, await cloud.subnets()) == (frozenset(), [])
+        await assert_bare(cloud, theirs)
 
     run(race)
 

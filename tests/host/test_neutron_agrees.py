@@ -13,7 +13,7 @@ from kurier.model.errors import Code
 from kurier.model.ids import SubnetPoolId
 from kurier.service.protocols import Cloud
 from tests.agreement.neutron import NeutronAgrees, Operator
-from tests.host.gate import Gate, Pace, Unharmed
+from tests.host.gate import Gate
 from tests.host.neutron import Neutron, NeutronFace
 
 
@@ -44,8 +44,7 @@ class TestNeutronInMemory(NeutronAgrees):
 
     @pytest.fixture
     def cloud(self, neutron: Neutron) -> Cloud:
-        at_once = Gate("neutron", Code.CLOUD_AWAY, Random(1), Unharmed(), Pace(usual=0.0))
-        return NeutronFace(neutron, at_once)
+        return NeutronFace(neutron, Gate.open("neutron", Code.CLOUD_AWAY))
 
     @pytest.fixture
     def operator(self, neutron: Neutron) -> Operator:

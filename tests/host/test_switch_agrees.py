@@ -10,7 +10,7 @@ import pytest
 from kurier.model.errors import Code
 from kurier.service.protocols import Datapath
 from tests.agreement.switch import Bystander, SwitchAgrees
-from tests.host.gate import Gate, Pace, Unharmed
+from tests.host.gate import Gate
 from tests.host.switch import HOST, Switch, SwitchFace
 
 SANDBOX = "/var/run/docker/netns/one"
@@ -55,8 +55,7 @@ class TestSwitchInMemory(SwitchAgrees):
 
     @pytest.fixture
     def datapath(self, switch: Switch) -> Datapath:
-        at_once = Gate("switch", Code.SWITCH_AWAY, Random(1), Unharmed(), Pace(usual=0.0))
-        return SwitchFace(switch, at_once)
+        return SwitchFace(switch, Gate.open("switch", Code.SWITCH_AWAY))
 
     @pytest.fixture
     def others(self, switch: Switch) -> Bystander:
