@@ -46,10 +46,10 @@ from tests.cloud.stage.compose import Compose
 from tests.cloud.stage.counting import NeutronLog, SwitchLog
 from tests.cloud.stage.daemon import Table
 from tests.cloud.stage.engine import Docker
-from tests.cloud.stage.lanes import FIRST, WORKER, Lanes, number_of
+from tests.cloud.stage.lanes import FIRST, Lanes, number_of
 from tests.cloud.stage.leftovers import sweep, sweep_cloud, sweep_groups
 from tests.cloud.stage.machine import Machine, OwnMachine
-from tests.cloud.stage.snapshot import SHARED
+from tests.cloud.stage.snapshot import SHARED, WORKER
 from tests.cloud.stage.swarm import Swarm, swarm_of, sweep_swarm
 
 HOST = os.environ.get("KURIER_TEST_HOST", f"host{FIRST}")
@@ -114,6 +114,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     neutron = session.config.stash[_ALL] = ExitStack()
     lanes = Lanes(cloud, neutron.enter_context(connect(cloud, ADMIN_CLOUD)), number)
     lanes.begin(_POLICY)
+    _have_own_groups(cloud)
+    lanes.look()
     session.config.stash[_LANES] = lanes
 
 
@@ -219,11 +221,15 @@ def local_cloud() -> Cloud | None:
     if not SHARED:
         needed = int(HOST.removeprefix("host"))
         cloud.up(hosts=max(needed, cloud.settings.hosts))
+    _have_own_groups(cloud)
+    return cloud
+
+
+def _have_own_groups(cloud: Cloud) -> None:
+    """Neutron makes a project's own group when it is first asked by it: not amid a test."""
     for name in (ADMIN_CLOUD, MEMBER_CLOUD):
         with connect(cloud, name) as connection:
-            # Neutron makes a project's own group when it is first asked by it: not amid a test.
             list(connection.network.security_groups())
-    return cloud
 
 
 @pytest.fixture(scope="session", autouse=True)

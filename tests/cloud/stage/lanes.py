@@ -7,7 +7,6 @@ before the first and after the last.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import pytest
@@ -16,13 +15,11 @@ from openstack.connection import Connection
 from localcloud.api import Cloud, Host
 from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.leftovers import sweep, sweep_cloud, sweep_groups
-from tests.cloud.stage.snapshot import Seen, Watch, difference
+from tests.cloud.stage.snapshot import WORKER, Seen, Watch, difference
 from tests.cloud.stage.swarm import sweep_swarm
 
 HOSTS = 3
 """So many belong to each lane."""
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-"""This process's name among those that test at once; empty where it is alone."""
 FIRST = 2 + HOSTS * int(WORKER.removeprefix("gw")) if WORKER else 1
 """The number of this lane's first host; requests of the tests' own come from the first of all."""
 
@@ -45,6 +42,9 @@ class Lanes:
             sweep(host, self._neutron, f"kt-{host.name}")
             sweep_cloud(host, self._neutron)
             sweep_groups(self._neutron, f"kt-{host.name}")
+
+    def look(self) -> None:
+        """Keeps what there is now, for `left` to compare."""
         self._before = self._seen()
 
     def left(self) -> str:
@@ -54,11 +54,10 @@ class Lanes:
         return "\n".join(line for line in found if ": new " in line)
 
     def _seen(self) -> Seen:
-        found: Seen = {}
-        for host in self._cloud.hosts:
-            for what, lines in self._watch(host).snapshot().items():
-                mine = what if what.startswith("Neutron") else f"{host.name}: {what}"
-                found[mine] = lines
+        watches = {host.name: self._watch(host) for host in self._cloud.hosts}
+        found = next(iter(watches.values())).neutron_alone()
+        for name, watch in watches.items():
+            found |= {f"{name}: {what}": lines for what, lines in watch.host_alone().items()}
         return found
 
     def _watch(self, host: Host) -> Watch:

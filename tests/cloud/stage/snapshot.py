@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +17,16 @@ from kurier.model.tags import environment_tag
 from tests.cloud.stage.engine import Docker
 from tests.cloud.stage.machine import Machine
 
-SHARED = os.environ.get("KURIER_TEST_SHARED") == "1" or "PYTEST_XDIST_WORKER" in os.environ
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""This process's name among those that test at once; empty where it is alone."""
+SHARED = os.environ.get("KURIER_TEST_SHARED") == "1" or bool(WORKER)
 """Whether others use the same Neutron: only what is surely this session's is compared there."""
 
 _BRIDGED = re.compile(r"veth[0-9a-f]{7}")
 """How the engine's own bridge driver names a link."""
 
 Seen = dict[str, frozenset[str]]
+Look = Callable[[], frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,31 @@ class Watch:
 
     def snapshot(self) -> Seen:
         """What is there now, each thing as one line for people."""
-        looks = {
+        return _seen(self._of_neutron() | self._of_host())
+
+    def neutron_alone(self) -> Seen:
+        """Of that, what is in Neutron."""
+        return _seen(self._of_neutron())
+
+    def host_alone(self) -> Seen:
+        """Of that, what is on the host."""
+        return _seen(self._of_host())
+
+    def _of_neutron(self) -> dict[str, Look]:
+        return {
             "Neutron networks": self._networks,
             "Neutron subnets": self._subnets,
             "Neutron ports": self._ports,
             "Neutron subnet pools": self._pools,
             "Neutron security groups": self._groups,
+        }
+
+    def _of_host(self) -> dict[str, Look]:
+        return {
             "Docker networks": self._docker_networks,
             "OVS ports": self._switch,
             "links": self._links,
         }
-        with ThreadPoolExecutor(len(looks)) as workers:
-            futures = {name: workers.submit(look) for name, look in looks.items()}
-            return {name: future.result() for name, future in futures.items()}
 
     def _mine(self, one: Any) -> bool:
         if not SHARED:
@@ -125,6 +140,13 @@ class Watch:
             # and another bridge whenever it joins a Swarm.
             if not line.startswith(("bridge ", "docker_gwbridge ", "host ", "none "))
         )
+
+
+def _seen(looks: Mapping[str, Look]) -> Seen:
+    """All looks at once."""
+    with ThreadPoolExecutor(len(looks)) as workers:
+        futures = {name: workers.submit(look) for name, look in looks.items()}
+        return {name: future.result() for name, future in futures.items()}
 
 
 def difference(before: Seen, after: Seen) -> str:
