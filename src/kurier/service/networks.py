@@ -156,9 +156,10 @@ class Networks:
         for record in self._ledger.networks():
             if record.state is NetworkState.CREATING:
                 self._schedule_removal(record, why={**_OWN, UNANSWERED: "Kurier was stopped"})
-                continue
-            owed = self._ledger.job(JobKind.DROP_NETWORK, record.id) is not None
-            if record.state is NetworkState.REMOVING and not owed:
+            elif (
+                record.state is NetworkState.REMOVING
+                and self._ledger.job(JobKind.DROP_NETWORK, record.id) is None
+            ):
                 self._schedule_removal(record)
 
     async def _forget(self, job: Job) -> None:
