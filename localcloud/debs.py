@@ -7,6 +7,7 @@ for its release; keys and proxies are the machine's as well.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from .commands import run
 from .errors import CloudError
 from .layout import Layout
+from .locks import held
 
 FALLBACK_MIRROR = "http://deb.debian.org/debian"
 _ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)$")
@@ -37,11 +39,20 @@ def mirror() -> str:
 def unpack(layout: Layout, packages: tuple[str, ...], suite: str, into: Path) -> Path:
     """Fetch packages of a suite and unpack them all into one folder, once.
 
-    Returns the folder. Raises `CloudError` with apt's own words in the log.
+    Returns the folder. Raises `CloudError` with apt's own words in the log. Threads and processes
+    that ask at once wait for each other: apt refuses a second reader of one suite's lists.
     """
-    mark = into / ".complete"
-    if mark.exists():
-        return into
+    with _apt_of(layout, suite):
+        if not (into / ".complete").exists():
+            _unpack(layout, packages, suite, into)
+    return into
+
+
+def _apt_of(layout: Layout, suite: str) -> contextlib.AbstractContextManager[None]:
+    return held(layout.downloads / f"apt-{suite}.lock")
+
+
+def _unpack(layout: Layout, packages: tuple[str, ...], suite: str, into: Path) -> None:
     shutil.rmtree(into, ignore_errors=True)
     log = layout.log(f"debs-{suite}")
     options = _configuration(layout.downloads / f"apt-{suite}", suite)
@@ -69,15 +80,15 @@ def unpack(layout: Layout, packages: tuple[str, ...], suite: str, into: Path) ->
     for deb in found:
         run(["dpkg", "-x", str(deb), str(into)])
     shutil.rmtree(archive)
-    mark.touch()
-    return into
+    (into / ".complete").touch()
 
 
 def resolve(layout: Layout, package: str, suite: str) -> str:
     """The first dependency of a package that depends on versioned ones, such as a kernel's."""
-    options = _configuration(layout.downloads / f"apt-{suite}", suite)
-    run(["apt-get", *options, "update"], log=layout.log(f"debs-{suite}"))
-    shown = run(["apt-cache", *options, "depends", "--important", package])
+    with _apt_of(layout, suite):
+        options = _configuration(layout.downloads / f"apt-{suite}", suite)
+        run(["apt-get", *options, "update"], log=layout.log(f"debs-{suite}"))
+        shown = run(["apt-cache", *options, "depends", "--important", package])
     found = re.search(r"Depends:\s+(\S+)", shown)
     if found is None:
         raise CloudError(f"{package} of {suite} depends on nothing; its content cannot be found.")

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from pathlib import Path
 
 from . import debs
 from .commands import succeeds
 from .errors import CloudError
 from .layout import Layout
+from .locks import held
 from .settings import Settings, load, state_folder
 
 SUITES = {"20.10": "bookworm", "26.1": "trixie", "28.5": "sid"}
@@ -25,7 +25,6 @@ _PROGRAMS = (
     "tini",
 )
 _FOLDERS = ("usr/bin", "usr/sbin", "bin", "sbin", "usr/libexec/docker")
-_fetch_lock = threading.RLock()
 
 
 def fetch(version: str, layout: Layout | None = None) -> Path:
@@ -39,8 +38,8 @@ def fetch(version: str, layout: Layout | None = None) -> Path:
     packages = ["docker.io", "containerd", "runc", "tini"]
     if version != "20.10":  # Debian split the client off after bookworm.
         packages.append("docker-cli")
-    with _fetch_lock:
-        folder = programs(owner, version)
+    folder = programs(owner, version)
+    with held(owner.downloads / f"docker-{version}.lock"):
         root = debs.unpack(owner, tuple(packages), SUITES[version], folder.parent)
         if not folder.exists():
             _link_programs(root, folder)

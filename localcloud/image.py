@@ -8,7 +8,6 @@ import io
 import json
 import platform
 import tarfile
-import threading
 from pathlib import Path
 
 from . import debs, engine
@@ -27,15 +26,13 @@ _FILES = {
 }
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _LABEL = "kurier.layer"
-_fetch_lock = threading.Lock()
 
 
 def busybox(layout: Layout) -> Path:
     """The static busybox of Debian's package, unpacked, not installed. Raises `CloudError`."""
-    with _fetch_lock:
-        folder = debs.unpack(
-            layout, ("busybox-static",), debs.machine_suite(), layout.downloads / "busybox"
-        )
+    folder = debs.unpack(
+        layout, ("busybox-static",), debs.machine_suite(), layout.downloads / "busybox"
+    )
     for name in ("bin/busybox", "usr/bin/busybox"):
         if (folder / name).exists():
             return folder / name

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .commands import attempt, run, succeeds
+from .locks import held
 
 POLICY_FILE = Path("/usr/sbin/policy-rc.d")
 _FORMER_POLICY = Path("/usr/sbin/policy-rc.d.before-kurier-cloud")
 _POLICY_MARK = "# kurier-cloud: no service is started while packages are installed"
 _POLICY_TEXT = f"#!/bin/sh\n{_POLICY_MARK}\nexit 101\n"
-_apt_lock = threading.Lock()
+_LOCK = Path("/run/lock/kurier-cloud-packages")  # The machine has one apt.
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def find(command: str) -> str | None:
 
 def ensure(requirements: tuple[Requirement, ...], log: Path) -> str:
     """Install what is missing and return a word for it. Raises `CloudError`."""
-    with _apt_lock:
+    with held(_LOCK):
         missing = [need for need in requirements if find(need.command) is None]
         packages = [need.package for need in missing]
         if not venv_possible():

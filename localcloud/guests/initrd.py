@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import lzma
 import platform
-import threading
 from pathlib import Path
 
 from .. import debs
@@ -13,6 +12,7 @@ from ..commands import run
 from ..errors import CloudError
 from ..image import busybox
 from ..layout import Layout
+from ..locks import held
 
 READY_LINE = "KURIER-GUEST-READY"
 _KERNELS = {"x86_64": "linux-image-cloud-amd64"}
@@ -27,7 +27,6 @@ _MODULES = (
     "net_failover",
     "virtio_net",
 )
-_lock = threading.Lock()
 
 # The addresses come on the kernel's command line, so that one disk serves every guest.
 _INIT = f"""#!/bin/sh
@@ -57,14 +56,16 @@ while true; do setsid cttyhack sh; done
 
 def boot_files(layout: Layout) -> tuple[Path, Path]:
     """(kernel, initial RAM disk), made once per state folder. Raises `CloudError`."""
-    with _lock:
+    folder = layout.state / "guests"
+    with held(folder / "boot-files.lock"):
         root = _kernel_package(layout)
         kernel = next(iter(sorted((root / "boot").glob("vmlinuz-*"))), None)
         if kernel is None:
             raise CloudError(f"The kernel package below {root} holds no kernel.")
-        disk = layout.state / "guests" / "initrd"
-        disk.parent.mkdir(parents=True, exist_ok=True)
-        disk.write_bytes(_archive(root, busybox(layout)))
+        disk = folder / "initrd"
+        part = folder / "initrd.new"
+        part.write_bytes(_archive(root, busybox(layout)))
+        part.replace(disk)  # Another guest may be booting from the one before.
         return kernel, disk
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import yaml
 from localcloud import clouds_yaml, debs
 from localcloud.errors import CloudError
 from localcloud.layout import Layout, write_private
+from localcloud.locks import held
 from localcloud.process import Daemon, boot_id, process_stat
 from localcloud.settings import Settings, load, merge
 
@@ -138,3 +141,36 @@ def test_the_mirror_is_read_from_both_forms_of_sources(tmp_path: Path) -> None:
         ("http://one.example/debian/", ["bookworm"]),
         ("http://two.example/debian", ["bookworm", "bookworm-updates"]),
     ]
+
+
+_HOLD = """
+import sys
+from pathlib import Path
+from localcloud.locks import held
+with held(Path(sys.argv[1])):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_another_process_holds_is_waited_for_also_by_threads(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lock"
+    order: list[str] = []
+
+    def take() -> None:
+        with held(path):
+            order.append("taken")
+
+    argv = [sys.executable, "-c", _HOLD, str(path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"in\n"
+        threads = [threading.Thread(target=take) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert all(thread.is_alive() for thread in threads)
+        order.append("let go")
+        other.communicate()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["let go", "taken", "taken"]
