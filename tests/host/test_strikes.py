@@ -16,6 +16,7 @@ from tests.host.struck import Struck
 SHOWN = 5
 
 
+@pytest.mark.strikes
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_was_struck_is_whole_and_nothing_is_left(
