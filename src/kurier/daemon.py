@@ -102,7 +102,12 @@ class Daemon:
         self._driver = Driver(context)
         registry = CollectorRegistry()
         WorldCollector(
-            registry, self._ledger, self._clock, self._cloud_calls, self._driver.keeper.views
+            registry,
+            self._ledger,
+            self._clock,
+            self._cloud_calls,
+            self._driver.keeper.views,
+            self._driver.reconciler.troubles,
         )
         self._plugin = PluginServer(self._driver, plugin_settings(settings.daemon), Meter(registry))
         self._admin = AdminServer(

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import LeaseId, PortId
+from kurier.model.ids import PortId, PortKey
 from kurier.model.wiring import End, Plug, Plugged
 from kurier.service.protocols import Datapath
 
@@ -18,7 +18,7 @@ from kurier.service.protocols import Datapath
 def plug_number(number: int) -> Plug:
     """A port and a pair, named as Kurier names them."""
     return Plug(
-        lease_id=LeaseId(f"{number:032x}"),
+        key=PortKey(f"{number:032x}"),
         port_id=PortId(f"6b5d7a3c-0000-4000-8000-{number:012x}"),
         mac=f"fa:16:3e:00:00:{number:02x}",
         mtu=1442,
@@ -76,7 +76,7 @@ class SwitchAgrees:
         assert others.rows() == {ONE.device}
         assert others.links() == {ONE.device, ONE.peer}
         assert [replace(one, wired=False) for one in await datapath.plugged()] == [
-            Plugged(ONE.lease_id, ONE.port_id, ONE.device, True, True, False)
+            Plugged(ONE.key, ONE.port_id, ONE.device, True, True, False, ONE.mac)
         ]
 
     async def test_repeating_changes_nothing(self, datapath: Datapath, others: Bystander) -> None:
@@ -189,7 +189,7 @@ class SwitchAgrees:
         for one in (ONE, TWO):  # the second is a running container's: its row is put back
             others.lose_row(one.device)
         assert await datapath.plugged() == [
-            Plugged(LeaseId(""), PortId(""), ONE.device, True, True, False)
+            Plugged(PortKey(""), PortId(""), ONE.device, True, True, False)
         ]
         await datapath.unplug(ONE.device)
         assert others.links() == {TWO.device}

@@ -20,7 +20,7 @@ from pyroute2.ethtool.ioctl import IoctlEthtool
 
 from kurier.datapath import OpenVSwitchDatapath
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import LeaseId, PortId
+from kurier.model.ids import PortId, PortKey
 from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
 from tests.agreement.switch import Bystander, SwitchAgrees
 from tests.cloud.datapath_switch import (
@@ -35,7 +35,7 @@ from tests.cloud.datapath_switch import (
 from tests.cloud.stage import wait_until
 
 PLUG = Plug(
-    lease_id=LeaseId("11111111111111111111111111111111"),
+    key=PortKey("11111111111111111111111111111111"),
     port_id=PortId("6b5d7a3c-0000-4000-8000-000000000001"),
     mac="fa:16:3e:00:00:01",
     mtu=1442,
@@ -45,7 +45,7 @@ PLUG = Plug(
 )
 OTHER = replace(
     PLUG,
-    lease_id=LeaseId("22222222222222222222222222222222"),
+    key=PortKey("22222222222222222222222222222222"),
     port_id=PortId("6b5d7a3c-0000-4000-8000-000000000002"),
     mac="fa:16:3e:00:00:02",
     device="ktap2",
@@ -204,7 +204,7 @@ async def test_plug_makes_the_pair_and_the_port(
         "iface-status": "active",
         "attached-mac": PLUG.mac,
         "vm-uuid": PLUG.vm_id,
-        "kurier-lease": PLUG.lease_id,
+        "kurier-lease": PLUG.key,
         "kurier-peer": PLUG.peer,
     }
     assert link("ktap1").items() >= {"mtu": 1442, "up": True}.items()
@@ -671,9 +671,9 @@ async def test_marked_ports_are_listed_with_what_is_left_of_them(
         found = {port.device: port for port in await datapath.plugged()}
         await datapath.unplug("ktap3")
     assert found == {
-        "ktap1": Plugged(PLUG.lease_id, PLUG.port_id, "ktap1", True, True, False),
-        "ktap2": Plugged(OTHER.lease_id, OTHER.port_id, "ktap2", True, False, True),
-        "ktap3": Plugged(THIRD.lease_id, THIRD.port_id, "ktap3", False, False, False),
+        "ktap1": Plugged(PLUG.key, PLUG.port_id, "ktap1", True, True, False),
+        "ktap2": Plugged(OTHER.key, OTHER.port_id, "ktap2", True, False, True),
+        "ktap3": Plugged(THIRD.key, THIRD.port_id, "ktap3", False, False, False),
     }
 
 

@@ -142,7 +142,9 @@ def test_an_admin_deletes_a_ready_port_and_one_in_use(pooled: Stage) -> None:
 
     reports = [pooled.daemon.admin("/v1/reconcile", "POST") for _ in range(2)]
 
-    assert any(used.id in line for line in reports[1]["reports"])
+    (trouble,) = reports[1]["troubles"]
+    assert (trouble["kind"], trouble["whom"]) == ("port-gone", f"container {name}")
+    assert used.id in trouble["says"]
     wait_until(lambda: pool_of(pooled, network)["ready"] >= 2, "it is replaced", 40)
     assert waiting.id not in {port.id for port in ready(pooled, network)}
     one, two = pooled.run_container(network), pooled.run_container(network)

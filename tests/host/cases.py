@@ -10,8 +10,10 @@ from dataclasses import replace
 from kurier.model.neutron import PortSpec, Rule
 from tests.host.engine import Wish
 from tests.host.engine_api import SwarmInMemory
+from tests.host.meddling import MEDDLING, TAKEN_AWAY, TAKEN_OUT, Meddling
 from tests.host.neutron import Neutron
 from tests.host.strikes import Scene, UseCase
+from tests.host.switch import Switch
 from tests.host.world import POOLED
 
 _WEB = (("tcp", 80), ("tcp", 443))
@@ -135,6 +137,42 @@ async def drain_and_resume(scene: Scene) -> None:
     await scene.command(lambda driver: driver.draining.drain(()))
     await asyncio.sleep(20.0)
     await scene.command(lambda driver: driver.stock.resume())
+
+
+# ── what operators do ──
+
+
+def meddle(change: Meddling) -> Act:
+    """An operator changes the port of a container that runs."""
+
+    async def act(scene: Scene) -> None:
+        neutron = scene.world.neutron
+        for living in scene.host.engine.living():
+            for port in list(neutron.ports.values()):
+                if port.device_id == living.container_id:
+                    change(neutron, port)
+
+    return act
+
+
+def take_out(change: Callable[[Switch, str], None]) -> Act:
+    """An administrator is at the switch's end of every port, of containers and ready ones."""
+
+    async def act(scene: Scene) -> None:
+        for port in scene.host.running.ledger.ports():
+            change(scene.host.switch, port.device)
+
+    return act
+
+
+async def forget_network(scene: Scene) -> None:
+    """`docker network rm` while Kurier does not run."""
+    await scene.host.stop()
+    await scene.host.engine.stop("a")
+    await scene.host.engine.remove("a")
+    scene.host.engine.forget_network("blue")
+    scene.host.start()
+    await asyncio.sleep(90.0)
 
 
 # ── what operators have ──
@@ -292,6 +330,40 @@ CASES = (
         POOLED,
         again=False,
     ),
+    *(
+        UseCase(
+            f"recycling after an operator's {change.__name__.replace('_', ' ')}",
+            after(meddle(change), stop, pause(25.0), start_again),
+            a_group,
+            _STARTED,
+            POOLED,
+            again=False,
+        )
+        for change in MEDDLING
+    ),
+    *(
+        UseCase(
+            f"a container's port, after an operator made it {change.__name__.replace('_', ' ')}",
+            after(meddle(change), pause(25.0)),
+            None,
+            _STARTED,
+            POOLED,
+            again=False,
+        )
+        for change in TAKEN_AWAY
+    ),
+    *(
+        UseCase(
+            f"{change.__name__.replace('_', ' ')} in the switch",
+            after(take_out(change), pause(25.0)),
+            None,
+            _STARTED,
+            POOLED,
+            again=False,
+        )
+        for change in TAKEN_OUT
+    ),
+    UseCase("a network that was forgotten", forget_network, None, _STARTED, POOLED, again=False),
     UseCase("no recycling", stop, None, _STARTED, _NEVER_RECYCLED, again=False),
     UseCase("restart of a container", restart, None, _STARTED, POOLED, again=False),
     UseCase("connection of a second network", connect, prepare=after(_STARTED, red), again=False),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import IPAddress, LeaseId, PortId
+from kurier.model.ids import IPAddress, PortId, PortKey
 from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
 from kurier.service.turns import Turns
 from tests.host.gate import Gate
@@ -25,12 +25,14 @@ class Row:
     """A port of the integration bridge that carries Kurier's mark."""
 
     device: str
-    lease_id: LeaseId
+    key: PortKey
     port_id: PortId
     mac: str
     wired: bool = False
     dead: bool = False
-    """Whether its device was deleted and made again under the row: the switch serves it no more."""
+    """Whether the switch serves it no more: its device was made again under the row, or Neutron has
+    no such port for this host.
+    """
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Pair:
     mtu: int
     where: str = HOST
     """In which namespace the sandbox's end is."""
+    up: bool = True
+    """Whether the switch's end is up."""
     used: bool = False
     """Whether a sandbox changed it since it was made or renewed."""
 
@@ -67,6 +71,8 @@ class Switch:
         self.wires = True
         """Whether OVN's controller runs here."""
         self.changed = asyncio.Event()
+        self.lost = asyncio.Event()
+        """Somebody else than a daemon took something away."""
         self._chance = chance
         self._tell = tell
 
@@ -89,7 +95,7 @@ class Switch:
         row = self.rows.get(plug.device)
         if row is None:
             return False
-        if (row.lease_id, row.port_id) != (plug.lease_id, plug.port_id):
+        if (row.key, row.port_id) != (plug.key, plug.port_id):
             raise KurierError(Code.SWITCH_ERROR, f"The name {plug.device} is another port's.")
         if plug.device in self.pairs:
             return True
@@ -98,11 +104,22 @@ class Switch:
 
     def add_rows(self, plugs: Sequence[Plug]) -> None:
         for plug in plugs:
-            self.rows[plug.device] = Row(plug.device, plug.lease_id, plug.port_id, plug.mac)
+            self.rows[plug.device] = Row(plug.device, plug.key, plug.port_id, plug.mac)
             asyncio.get_running_loop().call_later(
                 self._chance.uniform(0.05, 0.3), self._wire, plug.device, context=Context()
             )
         self._notify()
+
+    def restore(self, plug: Plug) -> bool:
+        """The row as plugged, the switch's end up; False where the pair is gone."""
+        pair = self.pairs.get(plug.device)
+        if pair is None:
+            return False
+        self.pairs[plug.device] = replace(pair, up=True)
+        row = self.rows.get(plug.device)
+        if row is None or (row.key, row.port_id, row.mac) != (plug.key, plug.port_id, plug.mac):
+            self.add_rows([plug])
+        return True
 
     def take_back(self, devices: Sequence[str]) -> None:
         """Deletes pairs that were just made; one that serves a sandbox was not."""
@@ -149,7 +166,7 @@ class Switch:
                 moved = replace(pair, where=sandbox, mac=mac or pair.mac, used=True)
                 self.pairs[pair.device] = moved
                 row = self.rows.get(pair.device)
-                if row is not None:
+                if row is not None and row.port_id:
                     self.flows.add(Flow(row.port_id))
                 return pair.device
         raise LookupError(peer)
@@ -179,6 +196,31 @@ class Switch:
     def lose_row(self, device: str) -> None:
         """`ovs-vsctl del-port`."""
         self.remove_row(device)
+        self.lost.set()
+
+    def garble_row(self, device: str) -> None:
+        """`ovs-vsctl remove interface … external_ids iface-id`."""
+        row = self.rows[device]
+        self.flows.discard(Flow(row.port_id))
+        self._tell(row.port_id, self.host, False)
+        self.rows[device] = replace(row, port_id=PortId(""), wired=False)
+        self.lost.set()
+
+    def unwire(self, port_id: PortId) -> None:
+        """OVN's controller hears that a port is not this host's any more."""
+        for row in list(self.rows.values()):
+            if row.port_id == port_id:
+                self.flows.discard(Flow(port_id))
+                self.rows[row.device] = replace(row, wired=False, dead=True)
+                self.lost.set()
+
+    def lose_pair(self, device: str) -> None:
+        """`ip link delete`; the switch's row stays."""
+        self.pairs.pop(device, None)
+
+    def set_down(self, device: str) -> None:
+        """`ip link set … down`."""
+        self.pairs[device] = replace(self.pairs[device], up=False)
 
     def _wire(self, device: str) -> None:
         row = self.rows.get(device)
@@ -257,6 +299,14 @@ class SwitchFace:
 
         return await self._call("announce", is_up)
 
+    async def replug(self, plug: Plug) -> bool:
+        async with self._turns.turn(plug.device):
+            return await self._call("replug", lambda: self._switch.restore(plug))
+
+    async def lost(self) -> None:
+        await self._switch.lost.wait()
+        self._switch.lost.clear()
+
     async def unplug(self, device: str) -> None:
         await self._whole(self._unplug(device))
 
@@ -280,7 +330,7 @@ class SwitchFace:
     async def plugged(self) -> list[Plugged]:
         def find() -> list[Plugged]:
             bare = [
-                Plugged(LeaseId(""), PortId(""), pair.device, True, True, False)
+                Plugged(PortKey(""), PortId(""), pair.device, True, True, False)
                 for pair in self._switch.pairs.values()
                 if pair.device not in self._switch.rows and pair.where == HOST
             ]
@@ -295,10 +345,12 @@ class SwitchFace:
     def _plugged(self, row: Row) -> Plugged:
         pair = self._switch.pairs.get(row.device)
         return Plugged(
-            row.lease_id,
+            row.key,
             row.port_id,
             row.device,
             link_present=pair is not None,
             peer_present=pair is not None and pair.where == HOST,
             wired=row.wired,
+            mac=row.mac,
+            link_up=pair is not None and pair.up,
         )

@@ -148,3 +148,27 @@ def test_a_network_made_again_while_its_removal_goes_on_gives_addresses(tmp_path
         await world.end()
 
     run(story)
+
+
+def test_a_network_that_the_engine_holds_for_failed_is_made_again_with_its_new_range(
+    tmp_path: Path,
+) -> None:
+    """The daemon had made it when it was stopped, and the engine was told that it was stopped; or
+    the call that removes it was lost.
+    """
+
+    async def story() -> None:
+        world = World(1, tmp_path)
+        host = world.host("one", POOLED)
+        identity = "l68h78guh79maakfce1o7n8kk"
+        await asyncio.sleep(5.0)
+        await host.engine.create_network("web", "10.1.0.0/24", identity=identity)
+        await asyncio.sleep(30.0)
+        host.engine.forget_network("web")
+        await host.engine.create_network("web", "10.1.0.0/24", identity=identity)
+        await host.engine.run("c1", Wish("web"))
+        await world.rest()
+        assert whole.faults(world) == []
+        await world.end()
+
+    run(story)

@@ -7,7 +7,7 @@ The code that runs is the daemon's own; Neutron is in memory, and time leaps.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_network
@@ -24,18 +24,18 @@ from kurier.model.ids import DockerNetworkId, EnvironmentId, NetworkId, PoolId, 
 from kurier.model.naming import network_name
 from kurier.model.neutron import Kind, Network, NetworkSpec, Subnet, SubnetSpec
 from kurier.model.options import NetworkOptions, NetworkReference, PoolReference, SubnetReference
-from kurier.model.records import Job, LeaseRecord, NetworkRecord, NetworkState, PoolRecord
-from kurier.model.stock import StockPort
+from kurier.model.port import PortRecord
+from kurier.model.records import Job, NetworkRecord, NetworkState, PoolRecord
 from kurier.service.assembly import Assembly
 from kurier.service.context import Context, ServiceSettings
 from kurier.service.environment import Environment
-from kurier.service.growth import Growth
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.part import Part
 from kurier.service.ports import Ports
 from kurier.service.protocols import Cloud, Datapath, Engine, Ledger, SwarmEngine
 from kurier.service.recovery import Recovery
 from kurier.service.removal import LEFT_KEY, Removal
+from kurier.service.stock import Stock
 from tests.host.clock import HostClock, run
 from tests.host.gate import Gate, Pace, Unharmed
 from tests.host.neutron import Neutron, NeutronFace
@@ -91,10 +91,7 @@ class Records:
     def pools(self) -> list[PoolRecord]:
         return []
 
-    def leases(self, network_id: DockerNetworkId) -> list[LeaseRecord]:
-        return []
-
-    def stock(self) -> list[StockPort]:
+    def ports(self, network_id: DockerNetworkId) -> list[PortRecord]:
         return []
 
     def meta(self, key: str) -> str | None:
@@ -130,12 +127,9 @@ class Host:
         removal = Removal(
             context,
             cast(Outbox, self),
-            cast(Ports, None),
+            cast(Ports, SimpleNamespace(dropped=_at_once)),
             Recovery(context),
-            cast(
-                Growth,
-                SimpleNamespace(ended=_at_once, stock=SimpleNamespace(drop_all=_nothing_waits)),
-            ),
+            cast(Stock, NO_POOL),
         )
         self._drop = removal.drop
 
@@ -202,12 +196,11 @@ class Host:
         return Part(RANGE, None, pool, subnet, subnets, network)
 
 
-def _nothing_waits(ports: Sequence[StockPort], reason: str) -> None:
-    assert not ports, reason
-
-
 async def _at_once(*_: object) -> None:
     """What has nothing to wait for."""
+
+
+NO_POOL = SimpleNamespace(grown=_at_once, pooled=lambda _: [], drop_all=lambda *_: None)
 
 
 def _clock() -> HostClock:

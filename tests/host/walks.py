@@ -9,12 +9,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
+from kurier.model.errors import KurierError
+from kurier.model.ids import PortId
+from kurier.model.port import Stage
 from tests.host import whole
 from tests.host.clock import run
 from tests.host.engine import PluginError, Wish
 from tests.host.engine_api import SwarmInMemory
 from tests.host.gate import Fault
 from tests.host.life import Blow, Strike
+from tests.host.meddling import MEDDLING, TAKEN_AWAY, TAKEN_OUT
 from tests.host.strikes import FOLDERS, Scene, clear
 from tests.host.world import POOLED, SETTINGS, Host, World, listened
 
@@ -23,6 +27,7 @@ _SWARM_ID = "a1b2c3d4e5f6g7h8i9j0k1l2m"
 _MISHAPS: tuple[Strike, ...] = (
     Blow.KILL,
     Blow.KILL_SENT,
+    Blow.KILL_LONG,
     Blow.GIVE_UP,
     Fault.REFUSED,
     Fault.LOST,
@@ -48,6 +53,7 @@ class Walk:
         """Takes so many steps under mishaps; what is wrong in the end, and what is left."""
         hosts = self._hosts()
         self.world.neutron.make_network("prod", "10.1.0.0/24")
+        self.world.neutron.make_group("web")
         await asyncio.sleep(20.0)
         before = whole.seen(self.world)
         for host in hosts:
@@ -183,6 +189,41 @@ async def no_wiring(walk: Walk, host: Host) -> None:
     host.switch.wire_all()
 
 
+async def meddle(walk: Walk, host: Host) -> None:
+    """An operator changes the port of a container that runs."""
+    neutron = walk.world.neutron
+    living = {one.container_id for one in host.engine.living()}
+    found = {str(one.id): one for one in neutron.ports.values() if one.device_id in living}
+    port = found[walk.some(list(found))]
+    try:
+        walk.chance.choice(MEDDLING)(neutron, port)
+    except KurierError as error:
+        raise PluginError(error.sentence) from error
+    walk.world.touched.add(port.id)
+
+
+async def take_away(walk: Walk, host: Host) -> None:
+    """An operator takes off a container's port what Kurier told Neutron."""
+    neutron = walk.world.neutron
+    living = {one.container_id for one in host.engine.living()}
+    found = {str(one.id): one for one in neutron.ports.values() if one.device_id in living}
+    walk.chance.choice(TAKEN_AWAY)(neutron, found[walk.some(list(found))])
+
+
+async def take_out(walk: Walk, host: Host) -> None:
+    """An administrator is at the switch's end of a port."""
+    walk.chance.choice(TAKEN_OUT)(host.switch, walk.some(list(host.switch.rows)))
+
+
+async def delete_ready_port(walk: Walk, host: Host) -> None:
+    """Somebody cleans up in Neutron what seems to be of no use."""
+    ports = host.running.ledger.ports()
+    ready = [str(one.port_id) for one in ports if one.stage is Stage.READY]
+    gone = PortId(walk.some(ready))
+    walk.world.neutron.port.delete(gone)
+    host.switch.unwire(gone)
+
+
 STEPS_TO_TAKE: tuple[Step, ...] = (
     create_network,
     create_network,
@@ -205,6 +246,11 @@ STEPS_TO_TAKE: tuple[Step, ...] = (
     restart,
     engine_dies,
     no_wiring,
+    meddle,
+    meddle,
+    take_away,
+    take_out,
+    delete_ready_port,
 )
 
 

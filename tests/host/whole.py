@@ -14,9 +14,11 @@ from kurier.model import tags
 from kurier.model.ids import PoolId, QosPolicyId
 from kurier.model.naming import port_name
 from kurier.model.neutron import Port
-from kurier.model.records import LeaseState, NetworkRecord, NetworkState
-from kurier.model.stock import Stage
+from kurier.model.port import POOLED, PortRecord, Stage
+from kurier.model.records import NetworkRecord, NetworkState
+from kurier.service.context import DEVICE_OWNER
 from tests.host.engine import Living
+from tests.host.neutron.ports import NEW
 from tests.host.world import Host, World
 
 
@@ -48,8 +50,7 @@ def seen(world: World) -> frozenset[str]:
         lines |= {f"{host.name}: link {device}" for device in host.switch.pairs}
         lines |= {f"{host.name}: flow {flow}" for flow in host.switch.flows}
         ledger = host.running.ledger
-        lines |= {f"{host.name}: lease {one.id} {one.state}" for one in ledger.leases()}
-        lines |= {f"{host.name}: ready port {one.id} {one.stage}" for one in ledger.stock()}
+        lines |= {f"{host.name}: port {one.id} {one.stage}" for one in ledger.ports()}
         lines |= {f"{host.name}: network {one.id} {one.state}" for one in ledger.networks()}
         lines |= {f"{host.name}: range {one.id} {one.cidr}" for one in ledger.pools()}
         lines |= {f"{host.name}: job {one.kind} {one.key}" for one in ledger.jobs()}
@@ -67,8 +68,13 @@ def _port_line(port: Port) -> str:
 
 
 def _addresses(world: World) -> Iterator[str]:
-    """Nobody has what another has."""
-    living = [one for host in world.hosts.values() for one in host.engine.living()]
+    """Nobody has what another has; but for those whose port somebody deleted, which are told."""
+    living = [
+        one
+        for host in world.hosts.values()
+        for one in host.engine.living()
+        if f"container {one.container}" not in _told(host)
+    ]
     network_of = {
         record.id: record.neutron_id
         for host in world.hosts.values()
@@ -99,19 +105,20 @@ def _containers(host: Host) -> Iterator[str]:
 
 
 def _container(host: Host, one: Living) -> Iterator[str]:
-    lease = host.running.ledger.lease_of_endpoint(one.endpoint)
-    if lease is None or lease.state is not LeaseState.LEASED:
-        yield f"no lease ({lease and lease.state})"
+    lease = host.running.ledger.port_of_endpoint(one.endpoint)
+    if lease is None or lease.stage is not Stage.LEASED:
+        yield f"no lease ({lease and lease.stage})"
         return
     port = host.world.neutron.ports.get(lease.port_id) if lease.port_id else None
     row = host.switch.rows.get(lease.device)
     if port is None:
-        yield f"no port in Neutron (lease {lease.id})"
+        if f"container {one.container}" not in _told(host):
+            yield f"no port in Neutron (lease {lease.id}), and nobody is told"
         return
     if row is None or row.port_id != port.id or not row.wired:
         yield f"cut off: {row}"
     pair = host.switch.pairs.get(lease.device)
-    if pair is None or pair.where != one.sandbox:
+    if pair is None or pair.where != one.sandbox or not pair.up:
         yield f"the end of {lease.device} is not in its sandbox: {pair}"
     if port.host_id != host.name:
         yield f"its port is bound to {port.host_id!r}"
@@ -124,9 +131,16 @@ def _container(host: Host, one: Living) -> Iterator[str]:
     wanted = {*tags.endpoint_tags(one.endpoint), tags.LEASED}
     if not wanted <= port.tags or tags.READY in port.tags:
         yield f"its port's tags are {sorted(port.tags)}"
+    if port.id in host.world.touched:
+        return
     yield from _opened(host, one, port)
     if lease.before is None:
         yield from _guarded(host, one, port)
+
+
+def _told(host: Host) -> set[str]:
+    """Of whom operators are told that something is wrong."""
+    return {trouble.whom for trouble in host.running.driver.reconciler.troubles()}
 
 
 def _guarded(host: Host, one: Living, port: Port) -> Iterator[str]:
@@ -174,7 +188,9 @@ def _opened(host: Host, one: Living, port: Port) -> Iterator[str]:
 
 def _ready(host: Host) -> Iterator[str]:
     """A port that may be taken is one that a container can be given."""
-    for port in host.running.ledger.stock():
+    for port in host.running.ledger.ports():
+        if port.stage not in POOLED:
+            continue
         where = f"{host.name}: ready port {port.id}"
         neutron = host.world.neutron.ports.get(port.port_id) if port.port_id else None
         if port.stage is not Stage.READY:
@@ -183,20 +199,38 @@ def _ready(host: Host) -> Iterator[str]:
             yield f"{where} is gone from Neutron"
         else:
             row = host.switch.rows.get(port.device)
+            pair = host.switch.pairs.get(port.device)
             if row is None or row.port_id != neutron.id or not row.wired:
                 yield f"{where} is not wired: {row}"
-            if neutron.mac != port.mac or neutron.device_id != port.id:
-                yield f"{where} has {neutron.mac}, {neutron.device_id}"
-            if tags.READY not in neutron.tags or tags.LEASED in neutron.tags:
-                yield f"{where} has tags {sorted(neutron.tags)}"
-            if any(flow.port_id == neutron.id for flow in host.switch.flows):
-                yield f"{where} has flows of a former container"
-            yield from (f"{where} wears {one}" for one in _worn(host, neutron))
-            record = host.running.ledger.network(port.network)
-            if record is not None:
-                yield from (f"{where}: {one}" for one in _unlike(host, record, neutron))
-            if (neutron.name, neutron.dns_name) != (port_name(port.id), ""):
-                yield f"{where} is called {neutron.name!r}, {neutron.dns_name!r}"
+            elif pair is None or not pair.up:
+                yield f"{where} has no device that is up: {pair}"
+            yield from (f"{where}: {one}" for one in _not_as_new(host, port, neutron))
+
+
+def _not_as_new(host: Host, port: PortRecord, neutron: Port) -> Iterator[str]:
+    """What of a ready port is not as a new one has it."""
+    if (neutron.mac, neutron.device_id, neutron.device_owner) != (port.mac, port.id, DEVICE_OWNER):
+        yield f"it has {neutron.mac}, {neutron.device_id}, {neutron.device_owner}"
+    if {ip.address for ip in neutron.fixed_ips} != {one.address for one in port.addresses}:
+        yield f"it has {neutron.fixed_ips}"
+    told = [tag.rpartition(":")[0] or tag for tag in neutron.tags]
+    if (
+        sorted(told) != ["kurier.env", "kurier.host", "kurier.role"]
+        or tags.READY not in neutron.tags
+    ):
+        yield f"its tags are {sorted(neutron.tags)}"
+    if any(flow.port_id == neutron.id for flow in host.switch.flows):
+        yield "flows of a former container"
+    yield from (f"it wears {one}" for one in _worn(host, neutron))
+    record = host.running.ledger.network(port.network)
+    if record is not None:
+        yield from _unlike(host, record, neutron)
+    if (neutron.name, neutron.dns_name) != (port_name(port.id), ""):
+        yield f"it is called {neutron.name!r}, {neutron.dns_name!r}"
+    if neutron.others != NEW:
+        yield f"it has {neutron.others}"
+    if neutron.id in host.world.neutron.port.floating.values():
+        yield "a floating IP leads to it"
 
 
 def _worn(host: Host, port: Port) -> Iterator[str]:
@@ -212,9 +246,9 @@ def _ledger(host: Host) -> Iterator[str]:
     known = set(host.engine.networks)
     for job in ledger.jobs():
         yield f"{host.name}: job {job.kind} {job.key} is still owed: {job.last_error}"
-    for lease in ledger.leases():
-        if lease.endpoint not in living:
-            yield f"{host.name}: lease {lease.id} ({lease.state}) of {lease.endpoint} is nobody's"
+    for port in ledger.ports():
+        if port.stage not in POOLED and port.endpoint not in living:
+            yield f"{host.name}: port {port.id} ({port.stage}) of {port.endpoint} is nobody's"
     for record in ledger.networks():
         if record.state is not NetworkState.ACTIVE:
             yield f"{host.name}: network {record.id} is {record.state}"
@@ -233,7 +267,7 @@ def _ledger(host: Host) -> Iterator[str]:
 def _switch(host: Host) -> Iterator[str]:
     """Every device is a lease's or a ready port's."""
     ledger = host.running.ledger
-    devices = {one.device for one in ledger.leases()} | {one.device for one in ledger.stock()}
+    devices = {one.device for one in ledger.ports()}
     for row in host.switch.rows.values():
         if row.device not in devices:
             yield f"{host.name}: row {row.device} is nobody's"
@@ -245,13 +279,16 @@ def _switch(host: Host) -> Iterator[str]:
 def _neutron(host: Host) -> Iterator[str]:
     """Every port that carries this host's tag is a lease's or a ready port's; so is every group."""
     ledger, neutron = host.running.ledger, host.world.neutron
-    kept = {one.port_id for one in ledger.leases()} | {one.port_id for one in ledger.stock()}
+    kept = {one.port_id for one in ledger.ports()}
     mark = tags.host_tag(host.name)
     for port in neutron.ports.values():
         ours = mark in port.tags or port.host_id == host.name
         if ours and tags.RESERVED not in port.tags and port.id not in kept:
             yield f"{host.name}: port {port.id} ({port.name}) leaked"
     worn = {group for port in neutron.ports.values() for group in port.security_groups}
+    # Its container's port may have been deleted by somebody; it goes with the container.
+    ledgers = [one.running.ledger for one in host.world.hosts.values()]
+    worn |= {port.exposing_group for one in ledgers for port in one.ports() if port.exposing_group}
     for group in neutron.groups.values():
         if any(map(tags.is_exposing, group.tags)) and group.id not in worn:
             yield f"group {group.name} is worn by nobody"

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from kurier.model.errors import Code
+from kurier.model.ids import PortId
 from kurier.service.context import PoolSettings, ServiceSettings
 from tests.host.clock import HostClock
 from tests.host.daemon import Daemon, Parts, Refused
@@ -148,6 +149,10 @@ class World:
         self.clock = HostClock(self.loop)
         self.neutron = Neutron(Random(self.chance.getrandbits(64)), self.clock.now)
         self.hosts: dict[str, Host] = {}
+        self.touched: set[PortId] = set()
+        """Ports that an operator changed: what guards them is his affair, while their containers
+        run.
+        """
 
     def host(self, name: str = "one", settings: ServiceSettings = SETTINGS) -> Host:
         """A further host, its daemon running."""

@@ -14,14 +14,13 @@ from prometheus_client import CollectorRegistry
 from kurier.admin.metrics import CloudCalls, WorldCollector
 from kurier.admin.report import outbox_status
 from kurier.ledger import SqliteLedger
-from kurier.model.ids import DockerNetworkId, LeaseId, NetworkId
-from kurier.model.records import Job, LeaseRecord, LeaseState
+from kurier.model.ids import DockerNetworkId, NetworkId, PortKey
+from kurier.model.port import PortRecord, Stage
+from kurier.model.records import Job
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 JOB = Job("settle", "one", NOW, created_at=NOW - timedelta(seconds=30))
-LEASE = LeaseRecord(
-    LeaseId("a"), LeaseState.LEASED, DockerNetworkId("n"), NetworkId("neutron"), NOW
-)
+LEASED = PortRecord(PortKey("a"), Stage.LEASED, DockerNetworkId("n"), NetworkId("neutron"), NOW)
 
 
 class Noon:
@@ -58,10 +57,12 @@ def test_a_scrape_reads_the_ledger_as_it_is_now(ledger: SqliteLedger) -> None:
     calls = CloudCalls({("GET", "ports"): 3}, {("GET", "ports"): 0.5}, {"cloud-away": 2})
     WorldCollector(registry, ledger, Noon(), lambda: calls)
     assert registry.get_sample_value("kurier_leases", {"state": "leased"}) is None
-    ledger.put_lease(LEASE)
+    ledger.put_port(LEASED)
+    ledger.put_port(replace(LEASED, id=PortKey("b"), stage=Stage.READY))
     ledger.put_job(JOB)
     labels = {"method": "GET", "resource": "ports"}
     assert registry.get_sample_value("kurier_leases", {"state": "leased"}) == 1
+    assert registry.get_sample_value("kurier_leases", {"state": "ready"}) is None
     assert registry.get_sample_value("kurier_outbox_jobs", {"kind": "settle"}) == 1
     assert registry.get_sample_value("kurier_outbox_lag_seconds") == 30
     assert registry.get_sample_value("kurier_cloud_calls_total", labels) == 3

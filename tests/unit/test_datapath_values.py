@@ -14,10 +14,10 @@ from kurier.datapath.failures import no_bridge, switch_away, switch_error
 from kurier.datapath.tables import SwitchPort, external_ids, wired_by
 from kurier.datapath.waiters import Waiters
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import LeaseId, PortId
+from kurier.model.ids import PortId, PortKey
 from kurier.model.wiring import Plug, WiredBy
 
-PLUG = Plug(LeaseId("a" * 32), PortId("port-1"), "fa:16:3e:00:00:01", 1500, "tap1", "tip1", "ep-1")
+PLUG = Plug(PortKey("a" * 32), PortId("port-1"), "fa:16:3e:00:00:01", 1500, "tap1", "tip1", "ep-1")
 
 
 def port(key: str = "", value: str = "", tag: int | None = None) -> SwitchPort:
@@ -64,7 +64,7 @@ def test_a_port_serves_its_own_plug_only() -> None:
     assert port().serves(PLUG)
     assert not port("kurier-lease", "b" * 32).serves(PLUG)
     assert not port("iface-id", "port-2").serves(PLUG)
-    assert SwitchPort("tap1", {}, "", None).lease_id is None
+    assert SwitchPort("tap1", {}, "", None).key is None
 
 
 def test_a_deadline_never_leaves_less_than_nothing() -> None:

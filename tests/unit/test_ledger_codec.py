@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from kurier.ledger.codec import Undecodable, decode, encode
 from kurier.model.ids import PoolId
-from kurier.model.records import Job, LeaseRecord, NetworkRecord, PoolRecord
-from kurier.model.stock import StockPort
+from kurier.model.port import PortRecord
+from kurier.model.records import Job, NetworkRecord, PoolRecord
 
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
-RECORDS = (PoolRecord, NetworkRecord, LeaseRecord, StockPort, Job)
+RECORDS = (PoolRecord, NetworkRecord, PortRecord, Job)
 ANY_RECORD = st.one_of(*map(st.from_type, RECORDS))
 POOL = PoolRecord(PoolId("p"), ip_network("10.1.0.0/24"), datetime(2026, 5, 1, 12, tzinfo=UTC))
 
 
 @given(ANY_RECORD)
 def test_a_record_survives_its_document(
-    record: PoolRecord | NetworkRecord | LeaseRecord | StockPort | Job,
+    record: PoolRecord | NetworkRecord | PortRecord | Job,
 ) -> None:
     assert decode(type(record), encode(record)) == record
 

@@ -20,29 +20,24 @@ import pytest
 from kurier.ledger import Opened, SqliteLedger
 from kurier.ledger.file import SCHEMA
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import DockerNetworkId, EndpointId, LeaseId, NetworkId, PoolId
-from kurier.model.records import (
-    Job,
-    LeaseRecord,
-    LeaseState,
-    NetworkRecord,
-    NetworkState,
-    PoolRecord,
-)
-from kurier.model.stock import Stage, StockPort
+from kurier.model.ids import DockerNetworkId, EndpointId, NetworkId, PoolId, PortKey
+from kurier.model.neutron import Rule
+from kurier.model.port import PortRecord, Stage
+from kurier.model.records import Job, NetworkRecord, NetworkState, PoolRecord
 
+LEDGERS = Path(__file__).parent / "ledgers"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 POOL = PoolRecord(PoolId("pool"), ip_network("10.1.0.0/24"), NOW)
 NETWORK = NetworkRecord(DockerNetworkId("n" * 64), NetworkState.ACTIVE, NOW)
-LEASE = LeaseRecord(
-    LeaseId("lease"),
-    LeaseState.LEASED,
+LEASED = PortRecord(
+    PortKey("leased"),
+    Stage.LEASED,
     NETWORK.id,
     NetworkId("neutron"),
     NOW,
     endpoint=EndpointId("e" * 64),
 )
-READY = StockPort(LeaseId("ready"), Stage.READY, NETWORK.id, NetworkId("neutron"), NOW)
+READY = PortRecord(PortKey("ready"), Stage.READY, NETWORK.id, NetworkId("neutron"), NOW)
 JOB = Job("settle", "lease", NOW, payload={"a": "b"})
 
 
@@ -57,16 +52,15 @@ def fill(ledger: SqliteLedger) -> None:
     ledger.set_meta("environment", "one")
     ledger.put_pool(POOL)
     ledger.put_network(NETWORK)
-    ledger.put_lease(LEASE)
-    ledger.put_stock(READY)
+    ledger.put_port(LEASED)
+    ledger.put_port(READY)
     ledger.put_job(JOB)
 
 
 def content(ledger: SqliteLedger) -> list[object]:
     return [
         ledger.meta("environment"),
-        *(ledger.pools(), ledger.networks(), ledger.leases()),
-        *(ledger.stock(), ledger.jobs()),
+        *(ledger.pools(), ledger.networks(), ledger.ports(), ledger.jobs()),
     ]
 
 
@@ -79,7 +73,7 @@ def test_what_was_put_is_there_after_a_restart(ledger: SqliteLedger) -> None:
     fill(ledger)
     before = content(ledger)
     again = reopened(ledger)
-    assert content(again) == before == ["one", [POOL], [NETWORK], [LEASE], [READY], [JOB]]
+    assert content(again) == before == ["one", [POOL], [NETWORK], [LEASED, READY], [JOB]]
     assert (again.opened, again.note) == (Opened.EXISTING, "")
     again.close()
 
@@ -89,11 +83,11 @@ def test_what_was_dropped_is_gone_after_a_restart(ledger: SqliteLedger) -> None:
     for _ in range(2):
         ledger.drop_pool(POOL.id)
         ledger.drop_network(NETWORK.id)
-        ledger.drop_lease(LEASE.id)
-        ledger.drop_stock(READY.id)
+        ledger.drop_port(LEASED.id)
+        ledger.drop_port(READY.id)
         ledger.drop_job(JOB.kind, JOB.key)
     again = reopened(ledger)
-    assert content(again) == ["one", [], [], [], [], []]
+    assert content(again) == ["one", [], [], [], []]
     again.close()
 
 
@@ -102,20 +96,36 @@ def test_records_are_found_by_their_keys(ledger: SqliteLedger) -> None:
     assert ledger.opened is Opened.FRESH
     assert ledger.pool(POOL.id) == POOL
     assert ledger.network(NETWORK.id) == NETWORK
-    assert ledger.lease(LEASE.id) == LEASE
-    assert ledger.lease_of_endpoint(EndpointId("e" * 64)) == LEASE
-    assert ledger.leases(NETWORK.id) == [LEASE]
-    assert ledger.leases(DockerNetworkId("other")) == []
+    assert ledger.port(LEASED.id) == LEASED
+    assert ledger.port_of_endpoint(EndpointId("e" * 64)) == LEASED
+    assert ledger.ports(NETWORK.id) == [LEASED, READY]
+    assert ledger.ports(DockerNetworkId("other")) == []
     assert ledger.job("settle", "lease") == JOB
     assert ledger.job("settle", "other") is None
 
 
-def test_an_endpoint_has_the_lease_that_is_not_being_released(ledger: SqliteLedger) -> None:
-    old = replace(LEASE, id=LeaseId("a"), state=LeaseState.RELEASING)
-    ledger.put_lease(old)
-    assert ledger.lease_of_endpoint(EndpointId("e" * 64)) == old
-    ledger.put_lease(LEASE)
-    assert ledger.lease_of_endpoint(EndpointId("e" * 64)) == LEASE
+def test_an_endpoint_has_the_port_that_is_not_being_released(ledger: SqliteLedger) -> None:
+    endpoint = EndpointId("e" * 64)
+    old = replace(LEASED, id=PortKey("a"), stage=Stage.RELEASING)
+    ledger.put_port(old)
+    assert ledger.port_of_endpoint(endpoint) == old
+    ledger.put_port(LEASED)
+    assert ledger.port_of_endpoint(endpoint) == LEASED
+    ledger.put_port(replace(LEASED, endpoint=None))
+    assert ledger.port_of_endpoint(endpoint) == old
+    ledger.drop_port(old.id)
+    assert ledger.port_of_endpoint(endpoint) is None
+
+
+def test_a_port_that_changed_its_network_is_found_on_the_new_one_alone(
+    ledger: SqliteLedger,
+) -> None:
+    ledger.put_port(READY)
+    other = DockerNetworkId("other")
+    ledger.put_port(replace(READY, network=other))
+    assert ledger.ports(NETWORK.id) == []
+    assert [port.id for port in ledger.ports(other)] == [READY.id]
+    assert len(ledger.ports()) == 1
 
 
 def test_a_job_replaces_the_one_of_its_kind_and_key(ledger: SqliteLedger) -> None:
@@ -139,8 +149,8 @@ def test_a_failed_transaction_leaves_nothing(ledger: SqliteLedger) -> None:
     fill(ledger)
     before = content(ledger)
     with suppress(LookupError), ledger.transaction():
-        ledger.drop_lease(LEASE.id)
-        ledger.drop_stock(READY.id)
+        ledger.drop_port(LEASED.id)
+        ledger.drop_port(READY.id)
         ledger.put_pool(replace(POOL, id=PoolId("another")))
         ledger.set_meta("environment", "two")
         raise LookupError
@@ -264,7 +274,7 @@ def test_a_damaged_file_is_moved_aside_and_told(
     ruin = ledger.path.read_bytes()
     again = SqliteLedger(tmp_path, now=lambda: NOW)
     assert again.opened is Opened.DAMAGED
-    assert content(again) == [None, [], [], [], [], []]
+    assert content(again) == [None, [], [], [], []]
     assert (tmp_path / "ledger.db.damaged-20260501T120000Z").read_bytes() == ruin
     assert "damaged" in again.note
     fill(again)
@@ -311,12 +321,64 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> Non
     ledger.put_network(NETWORK)
     ledger.close()
     old = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
-    old.executescript("DROP TABLE stock; PRAGMA user_version = 1;")
+    old.executescript(
+        "DROP TABLE ports; CREATE TABLE leases (id TEXT PRIMARY KEY, document BLOB);"
+        "PRAGMA user_version = 1;"
+    )
     old.close()
 
     ledger = SqliteLedger(tmp_path)
 
     assert ledger.opened is Opened.EXISTING
     assert ledger.networks() == [NETWORK]
-    assert ledger.stock() == []
+    assert ledger.ports() == []
+    ledger.close()
+
+
+def old_ledger(folder: Path) -> sqlite3.Connection:
+    """A ledger as the release with schema 2 wrote it."""
+    database = sqlite3.connect(folder / "ledger.db", isolation_level=None)
+    database.executescript((LEDGERS / "schema_2.sql").read_text())
+    return database
+
+
+def test_leases_and_ready_ports_of_the_second_schema_become_ports(tmp_path: Path) -> None:
+    old_ledger(tmp_path).close()
+
+    ledger = SqliteLedger(tmp_path)
+
+    assert (ledger.opened, ledger.note) == (Opened.EXISTING, "")
+    stages = {int(port.id, 16): port.stage for port in ledger.ports()}
+    in_use = (Stage.REQUESTED, Stage.ALLOCATED, Stage.LEASED, Stage.RELEASING)
+    pooled = (Stage.MAKING, Stage.BOUND, Stage.READY, Stage.COOLING, Stage.RELEASING)
+    assert stages == dict(zip((*range(10, 14), *range(20, 25)), (*in_use, *pooled), strict=True))
+    leased = ledger.port_of_endpoint(EndpointId("e" * 64))
+    assert leased is not None
+    assert (leased.container, leased.device, leased.recycle) == ("web", "tapc", True)
+    assert [str(one.address) for one in leased.addresses] == ["10.1.0.12"]
+    assert leased.exposed == (Rule("tcp", 80, 80),)
+    (adopted,) = (port.before for port in ledger.ports() if port.before is not None)
+    assert (adopted.name, adopted.tags) == ("vip", ("a", "b"))
+    cooling = [port for port in ledger.ports() if port.exposing_group == "open"]
+    assert {port.stage for port in cooling} == {Stage.LEASED, Stage.COOLING}
+    assert {(job.kind, job.key.lstrip("0")) for job in ledger.jobs()} == {
+        ("settle", "c"),
+        ("drop-port", "d"),
+        ("drop-port", "18"),
+        ("drop-stray", "port-99"),
+        ("name-network", "n" * 64),
+    }
+    ledger.close()
+
+
+def test_a_ledger_that_cannot_be_brought_up_to_date_is_moved_aside(tmp_path: Path) -> None:
+    database = old_ledger(tmp_path)
+    database.execute("UPDATE leases SET document = CAST('{}' AS BLOB)")
+    database.close()
+    ledger = SqliteLedger(tmp_path, now=lambda: NOW)
+    assert (ledger.opened, ledger.ports()) == (Opened.DAMAGED, [])
+    assert "schema 2" in ledger.note
+    aside = sqlite3.connect(tmp_path / "ledger.db.damaged-20260501T120000Z")
+    assert aside.execute("SELECT count(*) FROM leases").fetchone() == (4,)
+    aside.close()
     ledger.close()

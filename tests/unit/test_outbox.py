@@ -18,7 +18,7 @@ from kurier.model.records import Job
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.traffic import Traffic
 
-KIND = JobKind.DROP_LEASE
+KIND = JobKind.DROP_PORT
 LAG = 20.0
 AWAY = KurierError(Code.CLOUD_AWAY, "Neutron is away.")
 

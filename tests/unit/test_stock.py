@@ -1,24 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pools decided: a port's moves, and how many ports there should be."""
+"""Pools decided: how many ports there should be."""
 
 from __future__ import annotations
-
-import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kurier.model.records import WrongMove
 from kurier.model.stock import (
-    STAGE_MOVES,
     Counts,
     Demand,
     Limits,
-    Stage,
-    StageEvent,
     lacking,
-    move_stage,
     surplus,
     target,
 )
@@ -34,20 +27,6 @@ def limits(draw: st.DrawFn) -> Limits:
     minimum = draw(st.integers(min_value=0, max_value=maximum))
     batch = draw(st.integers(min_value=1, max_value=64))
     return Limits(minimum, maximum, batch, room=draw(numbers))
-
-
-@pytest.mark.parametrize(("stage", "event"), list(itertools.product(Stage, StageEvent)))
-def test_only_the_tables_moves_are_moves(stage: Stage, event: StageEvent) -> None:
-    if (stage, event) in STAGE_MOVES:
-        assert move_stage(stage, event) is STAGE_MOVES[stage, event]
-    else:
-        with pytest.raises(WrongMove):
-            move_stage(stage, event)
-
-
-def test_a_cooling_port_becomes_ready_only_by_its_own_two_ways() -> None:
-    ways = {event for (stage, event) in STAGE_MOVES if stage is Stage.COOLING}
-    assert ways == {StageEvent.COOLED, StageEvent.UNPLUGGED, StageEvent.DROPPED}
 
 
 @given(limits(), counts, levels)

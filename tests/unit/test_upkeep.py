@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from kurier.model.ids import (
     DockerNetworkId,
     EndpointId,
-    LeaseId,
     NetworkId,
     PortId,
+    PortKey,
     SecurityGroupId,
 )
+from kurier.model.likeness import as_made
 from kurier.model.neutron import Port
-from kurier.model.records import LeaseRecord, LeaseState, PortBefore
-from kurier.model.stock import Stage, StockPort
-from kurier.model.tags import KURYR_PORT_EXISTING, LEASED
+from kurier.model.port import IN_USE, PortBefore, PortRecord, Stage
+from kurier.model.tags import KURYR_PORT_EXISTING, LEASED, READY
 from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
 from kurier.model.wiring import Plugged
 
@@ -31,11 +31,11 @@ BEFORE = PortBefore("", "", "", "", "", "", (), None, True, "", ())
 NUMBERS = st.integers(0, 7)  # few, so that leases, plugs, ports and endpoints often meet
 
 
-def lease_of(number: int, state: LeaseState, port: int | None, adopted: bool) -> LeaseRecord:
-    attached = state in (LeaseState.LEASED, LeaseState.RELEASING)
-    return LeaseRecord(
-        LeaseId(f"lease-{number}"),
-        state,
+def record_of(number: int, stage: Stage, port: int | None, adopted: bool) -> PortRecord:
+    attached = stage in (Stage.LEASED, Stage.RELEASING)
+    return PortRecord(
+        PortKey(f"lease-{number}"),
+        stage,
         DockerNetworkId("network"),
         NetworkId("neutron"),
         LONG_AGO,
@@ -51,20 +51,18 @@ def port_of(number: int, device_id: str) -> Port:
 
 
 def plug_of(number: int, port: int, link: bool, peer: bool) -> Plugged:
-    lease, on = LeaseId(f"lease-{number}"), PortId(f"port-{port}")
+    lease, on = PortKey(f"lease-{number}"), PortId(f"port-{port}")
     return Plugged(lease, on, f"tap{number}", link, peer and link, wired=True)
 
 
-leases = st.builds(
-    lease_of, NUMBERS, st.sampled_from(LeaseState), st.none() | NUMBERS, st.booleans()
-)
+records = st.builds(record_of, NUMBERS, st.sampled_from(Stage), st.none() | NUMBERS, st.booleans())
 plugs = st.builds(plug_of, NUMBERS, NUMBERS, st.booleans(), st.booleans())
 ports = st.builds(port_of, NUMBERS, st.sampled_from(["", "other"]) | NUMBERS.map("lease-{}".format))
 endpoints = st.frozensets(NUMBERS.map(lambda number: EndpointId(f"endpoint-{number}")))
 snapshots = st.builds(
     Snapshot,
     now=st.just(NOW),
-    leases=st.lists(leases, max_size=6, unique_by=lambda one: one.id).map(tuple),
+    known=st.lists(records, max_size=6, unique_by=lambda one: one.id).map(tuple),
     plugged=st.none() | st.lists(plugs, max_size=6, unique_by=lambda one: one.device).map(tuple),
     endpoints=st.none() | endpoints,
     ports=st.none() | st.lists(ports, max_size=6, unique_by=lambda one: one.id).map(tuple),
@@ -83,8 +81,8 @@ def in_a_sandbox(snapshot: Snapshot) -> set[str]:
     }
 
 
-def of_all(snapshot: Snapshot, chosen: tuple[LeaseId, ...]) -> list[LeaseRecord]:
-    return [lease for lease in snapshot.leases if lease.id in chosen]
+def of_all(snapshot: Snapshot, chosen: tuple[PortKey, ...]) -> list[PortRecord]:
+    return [lease for lease in snapshot.known if lease.id in chosen]
 
 
 @given(snapshots)
@@ -109,15 +107,15 @@ def test_no_lease_goes_whose_device_is_in_a_sandbox(snapshot: Snapshot) -> None:
 def test_no_device_in_a_sandbox_is_unplugged_and_none_of_a_lease(snapshot: Snapshot) -> None:
     unplugged = set(harshest(snapshot).unplug)
     assert not unplugged & in_a_sandbox(snapshot)
-    assert not unplugged & {lease.device for lease in snapshot.leases}
+    assert not unplugged & {lease.device for lease in snapshot.known}
 
 
 @given(snapshots)
 def test_no_port_goes_that_a_lease_or_a_device_has(snapshot: Snapshot) -> None:
     deleted = set(harshest(snapshot).delete)
-    assert not deleted & {lease.port_id for lease in snapshot.leases}
+    assert not deleted & {lease.port_id for lease in snapshot.known}
     assert not deleted & {one.port_id for one in snapshot.plugged or () if one.link_present}
-    asked_for = {lease.id for lease in snapshot.leases}
+    asked_for = {lease.id for lease in snapshot.known}
     assert not deleted & {one.id for one in snapshot.ports or () if one.device_id in asked_for}
 
 
@@ -137,13 +135,12 @@ def test_no_answer_from_the_switch_unplugs_and_deletes_nothing(snapshot: Snapsho
 @given(snapshots)
 def test_no_answer_from_neutron_deletes_and_reports_nothing(snapshot: Snapshot) -> None:
     blind = harshest(replace(snapshot, ports=None))
-    assert (blind.delete, blind.reports) == ((), ())
+    assert (blind.delete, blind.settle, blind.miss) == ((), (), ())
 
 
 @given(snapshots)
-def test_what_is_being_released_is_not_released_again(snapshot: Snapshot) -> None:
-    states = {lease.state for lease in of_all(snapshot, harshest(snapshot).release)}
-    assert LeaseState.RELEASING not in states
+def test_only_what_is_in_use_is_released(snapshot: Snapshot) -> None:
+    assert {port.stage for port in of_all(snapshot, harshest(snapshot).release)} <= IN_USE
 
 
 @given(snapshots, st.timedeltas(timedelta(0), GRACE - timedelta(seconds=1)))
@@ -170,8 +167,8 @@ class Case:
     at_home: bool = True
     port: bool = True
 
-    def snapshot(self, state: LeaseState = LeaseState.LEASED) -> Snapshot:
-        lease = lease_of(1, state, 1, adopted=False)
+    def snapshot(self, state: Stage = Stage.LEASED) -> Snapshot:
+        lease = record_of(1, state, 1, adopted=False)
         return Snapshot(
             NOW,
             (lease,),
@@ -187,12 +184,12 @@ def test_a_lease_whose_endpoint_and_sandbox_are_gone_is_released() -> None:
 
 
 def test_a_lease_that_nobody_came_for_is_released_whoever_answers() -> None:
-    silent = Snapshot(NOW, (lease_of(1, LeaseState.ALLOCATED, 1, False),), None, None, None)
+    silent = Snapshot(NOW, (record_of(1, Stage.ALLOCATED, 1, False),), None, None, None)
     assert harshest(silent).release == ("lease-1",)
 
 
 def test_a_device_and_a_port_without_lease_go() -> None:
-    stray = replace(Case().snapshot(), leases=())
+    stray = replace(Case().snapshot(), known=())
     assert harshest(stray).unplug == ("tap1",)
     assert harshest(stray).delete == ()  # its device stands; the port follows in a later pass
     assert harshest(replace(stray, plugged=())).delete == ("port-1",)
@@ -207,22 +204,45 @@ def test_a_suspect_that_was_cleared_in_between_begins_anew() -> None:
     assert plan(snapshot, {other: LONG_AGO}, GRACE).release == ()
 
 
-def test_a_live_container_whose_port_is_gone_is_reported_and_kept() -> None:
-    decided = harshest(Case(known=True, at_home=False, port=False).snapshot())
-    assert decided.release == ()
-    assert len(decided.reports) == 1
-    assert "port-1" in decided.reports[0]
+def test_a_live_containers_port_that_a_list_lacks_is_asked_for_and_kept() -> None:
+    snapshot = Case(known=True, at_home=False, port=False).snapshot()
+    assert plan(snapshot, {}, GRACE).miss == ()
+    decided = harshest(snapshot)
+    assert (decided.release, decided.miss) == ((), ("lease-1",))
 
 
-def test_an_adopted_port_without_our_tags_is_no_news() -> None:
-    snapshot = Case(known=True, port=False).snapshot()
-    adopted = replace(snapshot.leases[0], before=BEFORE)
-    assert harshest(replace(snapshot, leases=(adopted,))).reports == ()
+def test_a_containers_port_that_the_switch_does_not_serve_is_put_back_at_once() -> None:
+    snapshot = Case(known=True, at_home=False).snapshot()
+    (plug,) = snapshot.plugged or ()
+    others = (
+        (),
+        (replace(plug, port_id=PortId("")),),
+        (replace(plug, mac="fa:16:3e:ff:ff:ff"),),
+        (replace(plug, link_up=False),),
+    )
+    assert plan(snapshot, {}, GRACE).restore == ()
+    for found in others:
+        assert plan(replace(snapshot, plugged=found), {}, GRACE).restore == ("lease-1",)
+    assert plan(replace(snapshot, plugged=None), {}, GRACE).restore == ()
+
+
+def test_a_containers_port_that_was_changed_in_neutron_is_told_by_what_changed() -> None:
+    snapshot = Case(known=True, at_home=False).snapshot()
+    (port,) = snapshot.ports or ()
+    changes = {
+        "MAC address fa:16:3e:ff:ff:ff": replace(port, mac="fa:16:3e:ff:ff:ff"),
+        "disabled": replace(port, others=(("admin_state_up", "false"),)),
+    }
+    assert harshest(snapshot).troubles == ()
+    for told, found in changes.items():
+        (trouble,) = harshest(replace(snapshot, ports=(found,))).troubles
+        assert trouble.says.startswith("Port port-1 of endpoint endpoint-1 ")
+        assert told in trouble.says
 
 
 def test_a_lease_whose_port_is_in_the_making_is_not_judged() -> None:
     """However long Neutron takes: the port would be deleted under the container that gets it."""
-    waiting = replace(lease_of(1, LeaseState.REQUESTED, 1, adopted=False), endpoint=None)
+    waiting = replace(record_of(1, Stage.REQUESTED, 1, adopted=False), endpoint=None)
     snapshot = Snapshot(NOW, (waiting,), None, None, None)
     assert harshest(snapshot).release == ("lease-1",)
     assert harshest(replace(snapshot, under_way=frozenset({waiting.id}))).suspects == ()
@@ -231,7 +251,7 @@ def test_a_lease_whose_port_is_in_the_making_is_not_judged() -> None:
 def forgotten(*tags: str) -> Snapshot:
     """A container's port of which the ledger knows nothing."""
     port = replace(port_of(1, "c0ffee"), tags=frozenset(tags))
-    return replace(Case(known=True, at_home=False).snapshot(), leases=(), ports=(port,))
+    return replace(Case(known=True, at_home=False).snapshot(), known=(), ports=(port,))
 
 
 def test_a_lease_that_the_ledger_lost_is_rebuilt_at_the_second_look() -> None:
@@ -251,8 +271,8 @@ def test_only_what_a_container_has_is_rebuilt() -> None:
         forgotten(LEASED, "endpoint-1", KURYR_PORT_EXISTING),
         replace(snapshot, plugged=waiting),
         replace(snapshot, endpoints=None),
-        replace(snapshot, leases=(lease_of(1, LeaseState.LEASED, 1, adopted=False),)),
-        replace(snapshot, leases=(lease_of(1, LeaseState.LEASED, 2, adopted=False),)),
+        replace(snapshot, known=(record_of(1, Stage.LEASED, 1, adopted=False),)),
+        replace(snapshot, known=(record_of(1, Stage.LEASED, 2, adopted=False),)),
     )
     assert [harshest(one).rebuild for one in others] == [()] * len(others)
 
@@ -265,9 +285,20 @@ def test_a_group_that_no_port_wears_goes_after_its_grace() -> None:
     assert harshest(replace(snapshot, unworn=None)).drop_groups == ()
 
 
-def ready(number: int, since: datetime = LONG_AGO) -> StockPort:
-    return StockPort(
-        LeaseId(f"lease-{number}"),
+THERE = Port(
+    PortId("port-1"),
+    NetworkId("neutron"),
+    "fa:16:3e:00:00:01",
+    name="kuryr-lease-1",
+    description="Kurier: ready for Docker network network",
+    device_id="lease-1",
+    tags=frozenset({READY}),
+)
+
+
+def ready(number: int, since: datetime = LONG_AGO) -> PortRecord:
+    return PortRecord(
+        PortKey(f"lease-{number}"),
         Stage.READY,
         DockerNetworkId("network"),
         NetworkId("neutron"),
@@ -276,17 +307,17 @@ def ready(number: int, since: datetime = LONG_AGO) -> StockPort:
         "fa:16:3e:00:00:01",
         device=f"tap{number}",
         peer=f"kur{number}",
+        made=as_made(THERE),
     )
 
 
-def with_pool(*stock: StockPort, plugged: tuple[Plugged, ...], ports: tuple[Port, ...]) -> Snapshot:
-    return Snapshot(
-        NOW, (), plugged, frozenset(), ports, stock=stock, begun=NOW - timedelta(seconds=1)
-    )
+def with_pool(
+    *pooled: PortRecord, plugged: tuple[Plugged, ...], ports: tuple[Port, ...]
+) -> Snapshot:
+    return Snapshot(NOW, pooled, plugged, frozenset(), ports, begun=NOW - timedelta(seconds=1))
 
 
-SERVED = plug_of(1, 1, link=True, peer=True)
-THERE = replace(port_of(1, "lease-1"), mac="fa:16:3e:00:00:01")
+SERVED = replace(plug_of(1, 1, link=True, peer=True), mac=THERE.mac)
 
 
 def test_a_ready_port_that_all_agree_on_is_left_alone() -> None:
@@ -295,7 +326,13 @@ def test_a_ready_port_that_all_agree_on_is_left_alone() -> None:
 
 
 def test_a_ready_port_that_the_switch_does_not_serve_is_taken_back_at_once() -> None:
-    for plug in ((), (replace(SERVED, wired=False),), (replace(SERVED, peer_present=False),)):
+    others = (
+        replace(SERVED, wired=False),
+        replace(SERVED, peer_present=False),
+        replace(SERVED, link_up=False),
+        replace(SERVED, port_id=PortId("port-2")),
+    )
+    for plug in ((), *((one,) for one in others)):
         snapshot = with_pool(ready(1), plugged=plug, ports=(THERE,))
         assert plan(snapshot, {}, GRACE).replug == ("lease-1",)
 
@@ -306,6 +343,19 @@ def test_a_ready_port_gone_or_changed_in_neutron_is_replaced_at_the_second_look(
         first = plan(snapshot, {}, GRACE)
         assert first.replace == ()
         assert plan(snapshot, dict.fromkeys(first.suspects, NOW), GRACE).replace == ("lease-1",)
+
+
+def test_a_ready_port_of_an_earlier_release_is_replaced() -> None:
+    snapshot = with_pool(replace(ready(1), made=None), plugged=(SERVED,), ports=(THERE,))
+    assert harshest(snapshot).replace == ("lease-1",)
+
+
+def test_a_port_that_its_container_is_being_taken_off_is_judged_by_its_addresses_alone() -> None:
+    dressed = replace(THERE, name="web", security_groups=(SecurityGroupId("ops"),))
+    for port in (replace(ready(1), stage=Stage.COOLING), replace(ready(1), used=True)):
+        assert harshest(with_pool(port, plugged=(SERVED,), ports=(dressed,))).replace == ()
+        moved = replace(dressed, mac="fa:16:3e:ff:ff:ff")
+        assert harshest(with_pool(port, plugged=(SERVED,), ports=(moved,))).replace == ("lease-1",)
 
 
 def test_what_became_ready_while_the_pass_looked_is_not_judged() -> None:

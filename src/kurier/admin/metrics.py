@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kurier.admin.report import outbox_status
+from kurier.admin.report import leases_by_stage, outbox_status
+from kurier.model.trouble import Kind, Trouble
 from kurier.service.keeper import PoolView
 from kurier.service.protocols import Clock, Ledger
 
@@ -37,11 +38,13 @@ class WorldCollector(Collector):
         clock: Clock,
         calls: Callable[[], CloudCalls],
         pools: Callable[[], Sequence[PoolView]] = tuple,
+        troubles: Callable[[], Sequence[Trouble]] = tuple,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._calls = calls
         self._pools = pools
+        self._troubles = troubles
         registry.register(self)
 
     def describe(self) -> list[Metric]:
@@ -50,10 +53,12 @@ class WorldCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, as it is now."""
-        leases = Counter(lease.state.value for lease in self._ledger.leases())
+        leases = leases_by_stage(self._ledger)
         yield _gauge("kurier_leases", "Ports in use, by state.", "state", leases)
         networks = Counter(network.state.value for network in self._ledger.networks())
         yield _gauge("kurier_networks", "Engine networks, by state.", "state", networks)
+        troubles = dict.fromkeys(map(str, Kind), 0) | Counter(str(o.kind) for o in self._troubles())
+        yield _gauge("kurier_troubles", "What only people can mend, by kind.", "kind", troubles)
         yield from self._outbox()
         yield from self._pool_depth()
         yield from self._cloud()

@@ -30,13 +30,15 @@ from kurier.admin.views import (
     SwitchStatus,
 )
 from kurier.model.errors import KurierError
-from kurier.model.records import Job, LeaseRecord, NetworkRecord
+from kurier.model.port import POOLED, PortRecord
+from kurier.model.records import Job, NetworkRecord
 from kurier.model.tags import environment_of
 from kurier.service.census import AttachmentView
 from kurier.service.driver import Driver
 from kurier.service.hosts import HostLeftovers, HostView
 from kurier.service.keeper import PoolView
 from kurier.service.outbox import is_owed
+from kurier.service.protocols import Ledger
 from kurier.service.reconcile import PassReport
 from kurier.service.swarm_networks import SwarmAsk, SwarmView
 from kurier.service.waiting_networks import WaitingNetworks
@@ -73,15 +75,20 @@ class Report:
             engine=engine,
             ledger=self._ledger,
             pools=self.pools(),
-            leases=dict(Counter(lease.state.value for lease in self._context.ledger.leases())),
+            leases=dict(leases_by_stage(self._context.ledger)),
             outbox=outbox_status(self._context.ledger.jobs(), self._context.clock.now()),
             left_standing=self._driver.networks.left_standing(),
+            troubles=self._driver.reconciler.troubles(),
             reconciled=self._driver.reconciler.last,
         )
 
     def networks(self) -> list[NetworkRow]:
         """Every engine network that the ledger knows."""
         return [_network_row(record) for record in self._context.ledger.networks()]
+
+    async def network_forget(self, name: str) -> dict[str, str]:
+        """Takes away a network that the engine does not know any more."""
+        return {"forgotten": await self._driver.forgotten.forget(name)}
 
     async def environment_networks(self) -> list[AttachmentView]:
         """Every network of this host's environment, as Neutron's tags tell them."""
@@ -92,8 +99,9 @@ class Report:
         return await self._driver.census.everywhere()
 
     def ports(self) -> list[PortRow]:
-        """Every lease that the ledger knows."""
-        return [_port_row(lease) for lease in self._context.ledger.leases()]
+        """Every port of the ledger that is not a pool's."""
+        ports = self._context.ledger.ports()
+        return [_port_row(port) for port in ports if port.stage not in POOLED]
 
     def pools(self) -> list[PoolRow]:
         """Every pool of this host."""
@@ -182,6 +190,11 @@ class Report:
         return EngineStatus(Health.OK, identity)
 
 
+def leases_by_stage(ledger: Ledger) -> Counter[str]:
+    """How many ports are in use or given up, by stage; pools are told apart."""
+    return Counter(port.stage.value for port in ledger.ports() if port.stage not in POOLED)
+
+
 def outbox_status(jobs: list[Job], now: datetime) -> OutboxStatus:
     """How much work is unsettled and how long its oldest part has been."""
     owed = [job for job in jobs if is_owed(job)]
@@ -235,7 +248,7 @@ def _pool_row(view: PoolView) -> PoolRow:
     )
 
 
-def _port_row(lease: LeaseRecord) -> PortRow:
+def _port_row(lease: PortRecord) -> PortRow:
     return PortRow(
         port_id=lease.port_id,
         endpoint=lease.endpoint,
@@ -243,6 +256,6 @@ def _port_row(lease: LeaseRecord) -> PortRow:
         addresses=tuple(str(one.address) for one in lease.addresses),
         mac=lease.mac,
         device=lease.device,
-        state=lease.state.value,
+        state=lease.stage.value,
         container=lease.container,
     )

@@ -136,6 +136,9 @@ class AdminServer:
         app.router.add_get("/v1/networks", _json(_later(views.networks)))
         app.router.add_get("/v1/networks/environment", _json(views.environment_networks))
         app.router.add_get("/v1/networks/everywhere", _json(views.all_networks))
+        app.router.add_post(
+            "/v1/networks/forget", _told(_Name, lambda said: views.network_forget(said.name))
+        )
         app.router.add_get("/v1/ports", _json(_later(views.ports)))
         app.router.add_get("/v1/pools", _json(_later(views.pools)))
         app.router.add_get("/v1/pools/everywhere", _json(views.ready_ports))

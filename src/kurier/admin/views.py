@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from kurier.model.trouble import Trouble
 from kurier.service.census import AttachmentView
 from kurier.service.hosts import HostLeftovers, HostView
 from kurier.service.reconcile import PassReport
@@ -100,6 +101,8 @@ class Status:
     pools: list[PoolRow] = field(default_factory=list)
     left_standing: dict[str, str] = field(default_factory=dict)
     """By engine network: what was left in Neutron, and why."""
+    troubles: tuple[Trouble, ...] = ()
+    """What only people can mend, as the last pass saw it."""
     reconciled: PassReport | None = None
     """The last pass of the reconciler."""
 
@@ -173,6 +176,9 @@ class Views(Protocol):
 
     async def status(self) -> Status: ...
     def networks(self) -> list[NetworkRow]: ...
+
+    async def network_forget(self, name: str) -> dict[str, str]:
+        """Takes away a network (id, its beginning, or name) that the engine does not know."""
 
     async def environment_networks(self) -> list[AttachmentView]:
         """Every network of this host's environment, whichever host uses it."""

@@ -44,6 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         _part("cloud", status, "Check the credentials, auth_url, and that Neutron is up."),
         _part("switch", status, "Check datapath.ovsdb and that ovs-vswitchd runs."),
         *_host_name(status),
+        *_troubles(status),
     ]
 
 
@@ -136,6 +137,13 @@ def _host_name(status: Mapping[str, Any]) -> Iterator[Finding]:
         "answer binding_failed.",
         f"Set daemon.host to {theirs}, or Open vSwitch's external_ids:hostname to {ours}.",
     )
+
+
+def _troubles(status: Mapping[str, Any]) -> Iterator[Finding]:
+    """What the daemon's last pass found that only people can mend."""
+    for trouble in status.get("troubles") or ():
+        if isinstance(trouble, Mapping):
+            yield Finding(str(trouble.get("whom")), False, str(trouble.get("says")))
 
 
 def _unconnectable(path: Path) -> str | None:

@@ -45,6 +45,7 @@ PORT_COLUMNS = (
     "container",
 )
 _LIST_PATIENCE = 60.0  # seconds; every network of the cloud is listed
+_FORGET_PATIENCE = 15.0  # seconds
 _RECONCILE_PATIENCE = 120.0  # seconds; it lists everything there is
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
@@ -83,6 +84,16 @@ def network_list(loaded: Loaded, scope: str | None, as_json: bool) -> None:
     else:
         rows = ask(loaded, "GET", f"/v1/networks/{scope}", _LIST_PATIENCE)
         print_table(rows, "networks", ATTACHMENT_COLUMNS, as_json)
+
+
+@network_group.command("forget")
+@click.argument("name")
+@admin
+@json_flag
+def network_forget(loaded: Loaded, name: str, as_json: bool) -> None:
+    """Take away NAME, a network that Docker does not know any more (id, its beginning, or name)."""
+    said = {"name": name}
+    print_outline(ask(loaded, "POST", "/v1/networks/forget", _FORGET_PATIENCE, said), as_json)
 
 
 @click.group("port")

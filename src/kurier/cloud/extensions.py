@@ -9,6 +9,9 @@ from kurier.cloud.transport import Transport
 from kurier.cloud.wire import WireExtension
 from kurier.model.neutron import Capabilities
 
+_FORWARDINGS = {"expose-port-forwarding-in-fip", "empty-string-filtering"}
+"""What it takes to be told of port forwardings by a list of floating IPs without a port."""
+
 
 class Extensions:
     """Reads the extensions once and remembers them. Safe in threads."""
@@ -26,6 +29,12 @@ class Extensions:
             known = self._known = self._read()
         return known
 
+    def comparable(self, revision: int | None) -> int | None:
+        """The revision to insist on, where the cloud compares revisions (revision-if-match)."""
+        if revision is None or not self.capabilities().revision_if_match:
+            return None
+        return revision
+
     def _read(self) -> Capabilities:
         call = Call("GET", "/extensions", "list its extensions", params=(("fields", "alias"),))
         found = one(call, self._transport.send(call), "extensions", list[WireExtension])
@@ -36,4 +45,6 @@ class Extensions:
             port_security="port-security" in aliases,
             revision_if_match="revision-if-match" in aliases,
             standard_attr_tag="standard-attr-tag" in aliases,
+            floating_ips="router" in aliases,
+            port_forwardings=aliases.issuperset(_FORWARDINGS),
         )

@@ -51,13 +51,13 @@ class Networks:
             f"rename network {network_id}",
             facts={"noun": "network", "id": network_id, "network": network_id},
             body={"network": {"name": name, "description": description}},
-            if_revision=_comparable(self._extensions, revision),
+            if_revision=self._extensions.comparable(revision),
         )
         return value(call, self._transport.send(call), "network", WireNetwork)
 
     def delete(self, network_id: NetworkId, revision: int | None) -> None:
         """Deletes it, where the cloud can compare only if `revision` still holds."""
-        call = _deletion("network", network_id, _comparable(self._extensions, revision))
+        call = _deletion("network", network_id, self._extensions.comparable(revision))
         delete(self._transport, call)
 
 
@@ -107,7 +107,7 @@ class Subnets:
 
     def delete(self, subnet_id: SubnetId, revision: int | None) -> None:
         """Deletes it, where the cloud can compare only if `revision` still holds; IN_USE."""
-        call = _deletion("subnet", subnet_id, _comparable(self._extensions, revision))
+        call = _deletion("subnet", subnet_id, self._extensions.comparable(revision))
         delete(self._transport, call)
 
     def pool(self, pool_id: SubnetPoolId) -> SubnetPool:
@@ -139,13 +139,6 @@ def _deletion(noun: str, identity: str, if_revision: int | None) -> Call:
         facts={"noun": noun, "id": identity, noun: identity},
         if_revision=if_revision,
     )
-
-
-def _comparable(extensions: Extensions, revision: int | None) -> int | None:
-    """The revision to insist on, where the cloud compares revisions (revision-if-match)."""
-    if revision is None or not extensions.capabilities().revision_if_match:
-        return None
-    return revision
 
 
 def filters(

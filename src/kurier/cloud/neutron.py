@@ -15,6 +15,7 @@ from kurier.cloud.agents import Agents
 from kurier.cloud.bounds import Bounds, Clock
 from kurier.cloud.calls import Health
 from kurier.cloud.extensions import Extensions
+from kurier.cloud.floating import FloatingIps
 from kurier.cloud.groups import QosPolicies, SecurityGroups
 from kurier.cloud.networks import Networks, Subnets, filters
 from kurier.cloud.ports import Ports
@@ -70,6 +71,7 @@ class NeutronCloud:
         self._groups = SecurityGroups(self._transport, self._tagging)
         self._agents = Agents(self._transport)
         self._qos = QosPolicies(self._transport, self._extensions)
+        self._floating = FloatingIps(self._transport, self._extensions)
 
     # ── how it is doing ──────────────────────────────────────────────────────
 
@@ -183,11 +185,16 @@ class NeutronCloud:
     async def create_ports(self, specs: Sequence[PortSpec]) -> list[Port]:
         return await self._run(self._ports.create_all, specs)
 
-    async def update_port(self, port_id: PortId, change: PortChange) -> Port:
-        return await self._run(self._ports.update, port_id, change)
+    async def update_port(
+        self, port_id: PortId, change: PortChange, revision: int | None = None
+    ) -> Port:
+        return await self._run(self._ports.update, port_id, change, revision)
 
     async def delete_port(self, port_id: PortId) -> None:
         await self._run(self._ports.delete, port_id)
+
+    async def led_to(self, ports: Sequence[PortId]) -> frozenset[PortId]:
+        return await self._run(self._floating.leading_to, ports)
 
     async def replace_tags(self, kind: Kind, resource_id: str, tags: Sequence[str]) -> None:
         await self._run(self._tagging.replace, kind, resource_id, tags)

@@ -132,8 +132,10 @@ class Ports:
         if failure is not None:
             raise failure
 
-    def update(self, port_id: PortId, change: PortChange) -> Port:
-        """The port as changed; an empty change only reads it."""
+    def update(self, port_id: PortId, change: PortChange, revision: int | None = None) -> Port:
+        """The port as changed; an empty change only reads it. CHANGED where `revision` is given and
+        holds no more, where the cloud can compare.
+        """
         body = change_body(change, self._extensions.capabilities())
         if not body:
             return self.get(port_id)
@@ -144,6 +146,7 @@ class Ports:
             facts={"noun": "port", "id": port_id, "port": port_id}
             | _wanted(change.fixed_ips, change.mac),
             body={"port": body},
+            if_revision=self._extensions.comparable(revision),
         )
         return value(call, self._transport.send(call), "port", WirePort)
 
@@ -188,6 +191,7 @@ def port_filters(which: PortFilter) -> tuple[tuple[str, str], ...]:
         tags=which.tags,
     )
     params = (*params, *(("device_id", device_id) for device_id in which.device_ids))
+    params = (*params, *(("id", port_id) for port_id in which.ids))
     if which.subnet_id is not None:
         params = (*params, ("fixed_ips", f"subnet_id={which.subnet_id}"))
     if which.address is not None:

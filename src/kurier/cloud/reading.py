@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -30,10 +30,17 @@ class Readable(Protocol[_Value_co]):
     def value(self) -> _Value_co: ...
 
 
+@runtime_checkable
+class KeepsRest(Protocol):
+    """A wire struct that wants every field of its resource."""
+
+    def keep(self, fields: dict[str, msgspec.Raw]) -> None: ...
+
+
 def one(call: Call, body: bytes, key: str, shape: type[_Wire]) -> _Wire:
     """The resource under `key`; CLOUD_ERROR where the answer is not understood."""
     try:
-        return msgspec.json.decode(body, type=dict[str, shape])[key]  # type: ignore[valid-type]
+        return _shaped(msgspec.json.decode(body, type=Page)[key], shape)
     except (msgspec.DecodeError, KeyError, ValueError) as error:
         raise not_understood(call, error) from error
 
@@ -96,11 +103,20 @@ def _items(
 ) -> tuple[Sequence[Readable[_Value]], bool]:
     try:
         page = msgspec.json.decode(body, type=Page)
-        items = msgspec.json.decode(page[key], type=list[shape])  # type: ignore[valid-type]
+        raw = msgspec.json.decode(page[key], type=list[msgspec.Raw])
+        items = [_shaped(each, shape) for each in raw]
         links = msgspec.json.decode(page.get(f"{key}_links", b"[]"), type=list[Link])
     except (msgspec.DecodeError, KeyError, ValueError) as error:
         raise not_understood(call, error) from error
     return items, any(link.rel == "next" for link in links)
+
+
+def _shaped(raw: msgspec.Raw, shape: type[_Wire]) -> _Wire:
+    """One resource, with what it has beyond its shape where the shape keeps that."""
+    found = msgspec.json.decode(raw, type=shape)
+    if isinstance(found, KeepsRest):
+        found.keep(msgspec.json.decode(raw, type=Page))
+    return found
 
 
 def _values(call: Call, items: Sequence[Readable[_Value]]) -> list[_Value]:

@@ -7,6 +7,7 @@ normal. What the API promises to everybody has none, and its absence is an error
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_address, ip_network
 
 import msgspec
@@ -145,6 +146,29 @@ class WireVif(Struct):
         return self.bound_drivers[levels[-1]] if levels else ""
 
 
+_NOT_AN_OPERATORS = frozenset(
+    {
+        "binding:vif_details",
+        "binding:vif_type",
+        "created_at",
+        "dns_assignment",
+        "fixed_ips",
+        "id",
+        "ip_allocation",
+        "mac_address",
+        "network_id",
+        "project_id",
+        "qos_network_policy_id",
+        "resource_request",
+        "standard_attr_id",
+        "status",
+        "tenant_id",
+        "updated_at",
+    }
+)
+"""Fields of a port that Neutron itself sets, or that never change."""
+
+
 class WirePort(Struct):
     id: str
     network_id: str
@@ -164,6 +188,18 @@ class WirePort(Struct):
     dns_name: str | None = None
     tags: list[str] = []
     created_at: str | None = None
+    revision_number: int = 0
+    others: tuple[tuple[str, str], ...] = field(default=(), name="not of the wire")
+
+    def keep(self, fields: dict[str, msgspec.Raw]) -> None:
+        """Takes the fields that the struct has no place for; those that say nothing are left."""
+        known = {one.encode_name for one in msgspec.structs.fields(WirePort)}
+        found = {name: msgspec.json.decode(raw) for name, raw in fields.items()}
+        self.others = tuple(
+            (name, json.dumps(value, sort_keys=True))
+            for name, value in sorted(found.items())
+            if name not in known | _NOT_AN_OPERATORS and value not in (None, "", [], {})
+        )
 
     def value(self) -> Port:
         vif = self.vif or WireVif()
@@ -187,6 +223,8 @@ class WirePort(Struct):
             dns_name=self.dns_name or "",
             tags=frozenset(self.tags),
             created_at=self.created_at or "",
+            revision=self.revision_number,
+            others=self.others,
         )
 
 
@@ -235,6 +273,21 @@ class WireQosPolicy(Struct):
 
     def value(self) -> QosPolicyId:
         return QosPolicyId(self.id)
+
+
+class WireForwarding(Struct):
+    internal_port_id: str = ""
+
+
+class WireFloatingIp(Struct):
+    id: str
+    port_id: str | None = None
+    port_forwardings: list[WireForwarding] = []
+
+    def value(self) -> frozenset[PortId]:
+        """The ports that it leads to."""
+        told = [self.port_id, *(one.internal_port_id for one in self.port_forwardings)]
+        return frozenset(PortId(one) for one in told if one)
 
 
 class WireAgent(Struct):

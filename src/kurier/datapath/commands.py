@@ -54,6 +54,26 @@ class AddPorts(BaseCommand):  # type: ignore[misc]
         bridge.addvalue("ports", port)
 
 
+class RestorePort(AddPorts):
+    """Adds a plug's port, or has the interface that stands there say what the plug says.
+
+    A row of that name is Kurier's, whatever somebody wrote into it: nobody else takes these names.
+    """
+
+    def __init__(self, api: Any, bridge: str, plug: Plug, isolated: bool) -> None:
+        super().__init__(api, bridge, (plug,), isolated)
+
+    def run_idl(self, txn: Any) -> None:
+        (plug,) = self.plugs
+        interface = _row(self.api, "Interface", plug.device)
+        if interface is None:
+            super().run_idl(txn)
+            return
+        for key, value in external_ids(plug).items():
+            if interface.external_ids.get(key) != value:
+                interface.setkey("external_ids", key, value)
+
+
 class RemovePort(BaseCommand):  # type: ignore[misc]
     """Takes a port out of whichever bridge has it; SWITCH_ERROR where it lacks Kurier's mark."""
 

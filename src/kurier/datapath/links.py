@@ -30,6 +30,7 @@ from kurier.model.wiring import Plug
 
 _LOG = logging.getLogger(__name__)
 _SIOCGIFINDEX = 0x8933
+_SIOCGIFFLAGS = 0x8913
 _IFF_UP = 0x1
 _IFF_NOARP = 0x80
 _SWITCH_END_FLAGS = _IFF_UP | _IFF_NOARP
@@ -63,6 +64,18 @@ def present(device: str) -> bool:
                 return False
             raise
     return True
+
+
+def is_up(device: str) -> bool:
+    """Whether the host's namespace has this device and it is up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            answer = fcntl.ioctl(asking, _SIOCGIFFLAGS, struct.pack("16s16x", device.encode()))
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return False
+            raise
+    return bool(struct.unpack("16xH14x", answer)[0] & _IFF_UP)
 
 
 def pairs_without(rows: Set[str]) -> list[str]:

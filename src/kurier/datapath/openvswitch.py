@@ -14,15 +14,16 @@ from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 from kurier.datapath import ends, links, neighbours
-from kurier.datapath.commands import AddPorts, AskServer, RemovePort
+from kurier.datapath.commands import AddPorts, AskServer, RemovePort, RestorePort
 from kurier.datapath.deadline import Deadline
 from kurier.datapath.failures import name_taken, no_bridge, switch_busy, switch_error
+from kurier.datapath.losses import Losses
 from kurier.datapath.ovsdb import Database
 from kurier.datapath.switchd import Switchd, run_dir_of
 from kurier.datapath.tables import SwitchPort, Tables, wired_by
 from kurier.datapath.waiters import Waiters
 from kurier.model.errors import KurierError
-from kurier.model.ids import IPAddress, LeaseId, PortId
+from kurier.model.ids import IPAddress, PortId, PortKey
 from kurier.model.wiring import End, Plug, Plugged, SwitchFacts, WiredBy
 
 LOG = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class OpenVSwitchDatapath:
         self._clock = clock
         self._switchd = Switchd(run_dir or run_dir_of(remote))
         self._waiters = Waiters()
-        self._database = Database(remote, self._noticed)
+        self._losses = Losses()
+        self._database = Database(remote, self._noticed, self._losses.tell)
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="kurier-datapath")
         self._turns = tuple(threading.Lock() for _ in range(_TURNS))
 
@@ -75,6 +77,16 @@ class OpenVSwitchDatapath:
     async def plug_all(self, plugs: Sequence[Plug]) -> None:
         """As `plug`, all or none of them; the switch is told of all by one transaction."""
         await self._call(lambda deadline: self._plug_all(plugs, deadline))
+
+    async def replug(self, plug: Plug) -> bool:
+        """Puts back a port that stood in the switch: its row, and its end of the pair up, whoever
+        has the other end. False where the pair is gone: nothing can serve who had it.
+        """
+        return await self._call(lambda deadline: self._replug(plug, deadline))
+
+    async def lost(self) -> None:
+        """Waits until somebody else removes or changes what stands in the switch for a port."""
+        await self._losses.wait()
 
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""
@@ -177,6 +189,19 @@ class OpenVSwitchDatapath:
                 )
                 undo.pop_all()
 
+    def _replug(self, plug: Plug, deadline: Deadline) -> bool:
+        with self._turns_of({plug.device}, deadline):
+            if not links.present(plug.device):
+                return False
+            with self._database.reading(deadline) as tables:
+                userspace = self._userspace(tables)
+                isolated = wired_by(self._wired_by, tables.host_ids()) is WiredBy.AGENT
+            links.complete(plug, userspace=userspace)
+            self._database.commit(
+                lambda api: RestorePort(api, self._bridge, plug, isolated), deadline
+            )
+            return True
+
     def _reset(self, plug: Plug, deadline: Deadline) -> End:
         with self._turns_of({plug.device}, deadline):
             with self._database.reading(deadline) as tables:
@@ -208,11 +233,12 @@ class OpenVSwitchDatapath:
             raise name_taken(plug.device)
         if links.present(plug.device):
             return True
-        self._database.commit(lambda api: RemovePort(api, plug.device), deadline, settled=True)
+        with self._losses.expected(plug.device):
+            self._database.commit(lambda api: RemovePort(api, plug.device), deadline, settled=True)
         return False
 
     def _unplug(self, device: str, deadline: Deadline) -> None:
-        with self._turns_of({device}, deadline):
+        with self._turns_of({device}, deadline), self._losses.expected(device):
             self._database.commit(lambda api: RemovePort(api, device), deadline)
             links.delete(device)
 
@@ -222,7 +248,7 @@ class OpenVSwitchDatapath:
             by = wired_by(self._wired_by, tables.host_ids())
             ports = list(tables.marked())
             rows = tables.devices()
-        marked = [_as_plugged(port.lease_id, port, by) for port in ports if port.lease_id]
+        marked = [_as_plugged(port.key, port, by) for port in ports if port.key]
         return marked + [_cut_off(device) for device in links.pairs_without(rows)]
 
     def _look(self, device: str, deadline: Deadline) -> None:
@@ -296,16 +322,18 @@ def _take_back(plug: Plug) -> None:
 def _cut_off(device: str) -> Plugged:
     """A pair that was made for a port and never plugged."""
     return Plugged(
-        LeaseId(""), PortId(""), device, link_present=True, peer_present=True, wired=False
+        PortKey(""), PortId(""), device, link_present=True, peer_present=True, wired=False
     )
 
 
-def _as_plugged(lease_id: LeaseId, port: SwitchPort, by: WiredBy) -> Plugged:
+def _as_plugged(key: PortKey, port: SwitchPort, by: WiredBy) -> Plugged:
     return Plugged(
-        lease_id=lease_id,
+        key=key,
         port_id=port.port_id,
         device=port.device,
         link_present=links.present(port.device),
         peer_present=bool(port.peer) and links.present(port.peer),
         wired=port.wired(by),
+        mac=port.ids.get("attached-mac", ""),
+        link_up=links.is_up(port.device),
     )

@@ -22,7 +22,7 @@ from ovsdbapp.schema.open_vswitch.impl_idl import OvsdbIdl, OvsVsctlTransaction
 from kurier.datapath.deadline import Deadline
 from kurier.datapath.failures import switch_away, switch_error
 from kurier.datapath.schema import kurier_schema
-from kurier.datapath.tables import Tables
+from kurier.datapath.tables import Tables, is_loss
 from kurier.model.errors import KurierError
 
 _RECONNECT_MS = 1000
@@ -36,12 +36,13 @@ Called in the connection's thread under its lock: it must neither block nor keep
 
 
 class _Replica(Idl):  # type: ignore[misc]
-    def __init__(self, remote: str, noticed: Noticed) -> None:
+    def __init__(self, remote: str, noticed: Noticed, lost: Callable[[str], None]) -> None:
         helper = SchemaHelper(schema_json=kurier_schema())
         helper.register_all()
         super().__init__(remote, helper)
         self.live = threading.Event()
         self._noticed = noticed
+        self._lost = lost
         # A server that comes back is found within a second, not after python-ovs' usual eight.
         self._session.reconnect.set_backoff(_RECONNECT_MS, _RECONNECT_MS)
 
@@ -55,6 +56,8 @@ class _Replica(Idl):  # type: ignore[misc]
         return changed
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        if row._table.name == "Interface" and is_loss(event == ROW_DELETE, row, updates):
+            self._lost(row.name)
         if event != ROW_DELETE and row._table.name in {"Port", "Interface"}:
             self._noticed(Tables(self), row.name)
 
@@ -125,12 +128,14 @@ class _SettledCommit(_Timed, OvsVsctlTransaction):  # type: ignore[misc]
 class Database:
     """Open vSwitch's database at a remote such as `unix:/run/openvswitch/db.sock`.
 
+    `lost` is told, as `noticed`, of each interface of Kurier's that went or says something else.
     Every method may raise SWITCH_AWAY, and blocks: not for the event loop's thread.
     """
 
-    def __init__(self, remote: str, noticed: Noticed) -> None:
+    def __init__(self, remote: str, noticed: Noticed, lost: Callable[[str], None]) -> None:
         self._remote = remote
         self._noticed = noticed
+        self._lost = lost
         self._opening = threading.Lock()
         self._api: _Api | None = None
 
@@ -189,7 +194,7 @@ class Database:
 
     def _opened(self, deadline: Deadline) -> _Api:
         connection = _Connection(
-            _Replica(self._remote, self._noticed), max(_MOMENT, deadline.left())
+            _Replica(self._remote, self._noticed, self._lost), max(_MOMENT, deadline.left())
         )
         api = _Api(connection)
         try:

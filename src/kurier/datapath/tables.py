@@ -12,11 +12,14 @@ from typing import Any
 
 from ovsdbapp.backend.ovs_idl import idlutils
 
-from kurier.model.ids import LeaseId, PortId
+from kurier.model.ids import PortId, PortKey
 from kurier.model.wiring import Plug, WiredBy
 
 LEASE_MARK = "kurier-lease"
 PEER_MARK = "kurier-peer"
+_TOLD = ("iface-id", "iface-status", "attached-mac", "vm-uuid", LEASE_MARK, PEER_MARK)
+_WIRED = {"ovn-installed"}
+"""OVN's controller takes its word back when the port is deleted in Neutron, or bound elsewhere."""
 DEAD_VLAN = 4095
 """The local VLAN in which the ML2/OVS agent keeps ports that it has not wired."""
 
@@ -30,7 +33,7 @@ def external_ids(plug: Plug) -> dict[str, str]:
         "iface-status": "active",
         "attached-mac": plug.mac,
         "vm-uuid": plug.vm_id,
-        LEASE_MARK: plug.lease_id,
+        LEASE_MARK: plug.key,
         PEER_MARK: plug.peer,
     }
 
@@ -47,10 +50,10 @@ class SwitchPort:
     """The local VLAN, where the port has one."""
 
     @property
-    def lease_id(self) -> LeaseId | None:
+    def key(self) -> PortKey | None:
         """The lease in Kurier's mark; None for a port of somebody else."""
         mark = self.ids.get(LEASE_MARK)
-        return LeaseId(mark) if mark else None
+        return PortKey(mark) if mark else None
 
     @property
     def port_id(self) -> PortId:
@@ -62,7 +65,7 @@ class SwitchPort:
 
     def serves(self, plug: Plug) -> bool:
         """Whether this is what the plug asks for."""
-        return self.lease_id == plug.lease_id and self.port_id == plug.port_id
+        return self.key == plug.key and self.port_id == plug.port_id
 
     def wired(self, by: WiredBy) -> bool:
         """Whether OVN's controller, or the ML2/OVS agent, says that traffic flows."""
@@ -125,6 +128,17 @@ class Tables:
 
     def _row(self, table: str, name: str) -> Any:
         return idlutils.row_by_value(self._idl, table, "name", name, None)
+
+
+def is_loss(gone: bool, interface: Any, before: Any) -> bool:
+    """Whether a row of Kurier's went, or says something else than it said `before`."""
+    if gone:
+        return LEASE_MARK in interface.external_ids
+    said: Mapping[str, str] = getattr(before, "external_ids", {})
+    if LEASE_MARK not in said:
+        return False
+    now = interface.external_ids
+    return any(said.get(key) != now.get(key) for key in _TOLD) or said.keys() - now.keys() >= _WIRED
 
 
 def wired_by(setting: WiredBy | None, host_ids: Mapping[str, str]) -> WiredBy:

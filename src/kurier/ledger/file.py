@@ -9,9 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from kurier.ledger.upgrades import upgrade
 from kurier.model.errors import Code, KurierError
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when documents or tables change so that an older Kurier would misread them."""
 _APPLICATION = 0x4B555249
 """SQLite's `application_id`: "KURI"."""
@@ -20,21 +21,11 @@ _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pools (id TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE networks (id TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE leases (
-    id TEXT PRIMARY KEY, endpoint TEXT, network TEXT NOT NULL, port_id TEXT, device TEXT NOT NULL,
-    document BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX leases_endpoint ON leases (endpoint);
-CREATE INDEX leases_network ON leases (network);
-CREATE INDEX leases_port ON leases (port_id);
-CREATE INDEX leases_device ON leases (device);
+CREATE TABLE ports (id TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE jobs (
     kind TEXT NOT NULL, key TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 """
-_STOCK = "CREATE TABLE stock (id TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;"
-_UPGRADES = {1: _STOCK}
-"""What makes a file of one schema into one of the next."""
 
 
 class Opened(StrEnum):
@@ -104,7 +95,7 @@ def refused(path: Path, error: sqlite3.Error) -> KurierError:
 
 def _make(connection: sqlite3.Connection) -> None:
     connection.executescript(
-        f"BEGIN IMMEDIATE;{_TABLES}{_STOCK}PRAGMA application_id = {_APPLICATION};"
+        f"BEGIN IMMEDIATE;{_TABLES}PRAGMA application_id = {_APPLICATION};"
         f"PRAGMA user_version = {SCHEMA};COMMIT;"
     )
 
@@ -123,7 +114,8 @@ def _judge(connection: sqlite3.Connection, path: Path) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise Damaged(str(verdict))
-    for step in range(version, SCHEMA):
-        connection.executescript(
-            f"BEGIN IMMEDIATE;{_UPGRADES[step]}PRAGMA user_version = {step + 1};COMMIT;"
-        )
+    if version < SCHEMA:
+        try:
+            upgrade(connection, version, SCHEMA)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"a record of schema {version} cannot be read: {error}") from error

@@ -21,12 +21,13 @@ from typing import TypeVar
 from kurier.ledger.codec import Undecodable, decode, encode
 from kurier.ledger.file import Damaged, Opened, is_damage, move_aside, open_file, refused
 from kurier.ledger.lock import StateLock
-from kurier.model.ids import DockerNetworkId, EndpointId, LeaseId, PoolId
-from kurier.model.records import Job, LeaseRecord, LeaseState, NetworkRecord, PoolRecord
-from kurier.model.stock import StockPort
+from kurier.ledger.port_table import PortTable
+from kurier.model.ids import DockerNetworkId, EndpointId, PoolId, PortKey
+from kurier.model.port import PortRecord
+from kurier.model.records import Job, NetworkRecord, PoolRecord
 
 LOG = logging.getLogger(__name__)
-_Record = TypeVar("_Record", PoolRecord, NetworkRecord, LeaseRecord, StockPort, Job)
+_Record = TypeVar("_Record", PoolRecord, NetworkRecord, PortRecord, Job)
 
 
 @dataclass(slots=True)
@@ -36,8 +37,7 @@ class _Copy:
     meta: dict[str, str] = field(default_factory=dict)
     pools: dict[PoolId, PoolRecord] = field(default_factory=dict)
     networks: dict[DockerNetworkId, NetworkRecord] = field(default_factory=dict)
-    leases: dict[LeaseId, LeaseRecord] = field(default_factory=dict)
-    stock: dict[LeaseId, StockPort] = field(default_factory=dict)
+    ports: PortTable = field(default_factory=PortTable)
     jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
 
 
@@ -120,46 +120,22 @@ class SqliteLedger:
         self._write("DELETE FROM networks WHERE id = ?", network_id)
         self._copy.networks.pop(network_id, None)
 
-    def lease(self, lease_id: LeaseId) -> LeaseRecord | None:
-        return self._copy.leases.get(lease_id)
+    def port(self, key: PortKey) -> PortRecord | None:
+        return self._copy.ports.get(key)
 
-    def lease_of_endpoint(self, endpoint_id: EndpointId) -> LeaseRecord | None:
-        """The lease that an endpoint has; one that is being released only if there is no other."""
-        found = [one for one in self._copy.leases.values() if one.endpoint == endpoint_id]
-        found.sort(key=lambda lease: lease.state is LeaseState.RELEASING)
-        return found[0] if found else None
+    def port_of_endpoint(self, endpoint_id: EndpointId) -> PortRecord | None:
+        return self._copy.ports.of(endpoint_id)
 
-    def leases(self, network_id: DockerNetworkId | None = None) -> list[LeaseRecord]:
-        return [
-            lease
-            for lease in self._copy.leases.values()
-            if network_id is None or lease.network == network_id
-        ]
+    def ports(self, network_id: DockerNetworkId | None = None) -> list[PortRecord]:
+        return self._copy.ports.on(network_id)
 
-    def put_lease(self, lease: LeaseRecord) -> None:
-        self._write(
-            "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?)",
-            *(lease.id, lease.endpoint, lease.network, lease.port_id, lease.device, encode(lease)),
-        )
-        self._copy.leases[lease.id] = lease
+    def put_port(self, port: PortRecord) -> None:
+        self._write("INSERT OR REPLACE INTO ports VALUES (?, ?)", port.id, encode(port))
+        self._copy.ports.put(port)
 
-    def drop_lease(self, lease_id: LeaseId) -> None:
-        self._write("DELETE FROM leases WHERE id = ?", lease_id)
-        self._copy.leases.pop(lease_id, None)
-
-    def stock_port(self, lease_id: LeaseId) -> StockPort | None:
-        return self._copy.stock.get(lease_id)
-
-    def stock(self) -> list[StockPort]:
-        return list(self._copy.stock.values())
-
-    def put_stock(self, port: StockPort) -> None:
-        self._write("INSERT OR REPLACE INTO stock VALUES (?, ?)", port.id, encode(port))
-        self._copy.stock[port.id] = port
-
-    def drop_stock(self, lease_id: LeaseId) -> None:
-        self._write("DELETE FROM stock WHERE id = ?", lease_id)
-        self._copy.stock.pop(lease_id, None)
+    def drop_port(self, key: PortKey) -> None:
+        self._write("DELETE FROM ports WHERE id = ?", key)
+        self._copy.ports.drop(key)
 
     def put_job(self, job: Job) -> None:
         """Adds a job, or replaces the one with the same kind and key."""
@@ -250,8 +226,7 @@ def _read_all(database: sqlite3.Connection) -> _Copy:
         meta=dict(database.execute("SELECT key, value FROM meta")),
         pools={pool.id: pool for pool in records("pools", PoolRecord)},
         networks={network.id: network for network in records("networks", NetworkRecord)},
-        leases={lease.id: lease for lease in records("leases", LeaseRecord)},
-        stock={port.id: port for port in records("stock", StockPort)},
+        ports=PortTable(records("ports", PortRecord)),
         jobs={_name(job): job for job in records("jobs", Job)},
     )
 

@@ -12,8 +12,8 @@ EndpointId = NewType("EndpointId", str)
 """The engine's endpoint id, 64 hexadecimal digits."""
 PoolId = NewType("PoolId", str)
 """The id that the IPAM driver gave to one RequestPool."""
-LeaseId = NewType("LeaseId", str)
-"""The ledger's own id of a port's use, 32 hexadecimal digits; also the port's first `device_id`."""
+PortKey = NewType("PortKey", str)
+"""The ledger's id of a port, 32 hexadecimal digits; also the Neutron port's first `device_id`."""
 NetworkId = NewType("NetworkId", str)
 """A Neutron network's UUID."""
 SubnetId = NewType("SubnetId", str)

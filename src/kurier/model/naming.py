@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from kurier.model.ids import DockerNetworkId, EnvironmentId, IPNetwork, LeaseId, PoolId
+from kurier.model.ids import DockerNetworkId, EnvironmentId, IPNetwork, PoolId, PortKey
 from kurier.model.swarm import is_definition
 from kurier.model.tags import Mapping, environment_mark, host_mark
 
@@ -95,9 +95,14 @@ def subnet_name(cidr: IPNetwork) -> str:
     return f"kuryr-subnet-{cidr}"
 
 
-def port_name(lease: LeaseId) -> str:
+def port_name(lease: PortKey) -> str:
     """A port's name until its container is known."""
     return f"kuryr-{lease[:8]}"
+
+
+def ready_description(network: DockerNetworkId) -> str:
+    """What operators read on a port that waits."""
+    return f"Kurier: ready for Docker network {network}"
 
 
 def dns_label(hostname: str) -> str:

@@ -40,6 +40,9 @@ class Capabilities:
     port_security: bool = False
     revision_if_match: bool = False
     standard_attr_tag: bool = True
+    floating_ips: bool = False
+    port_forwardings: bool = False
+    """Whether a list of floating IPs tells their port forwardings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,11 @@ class Port:
     dns_name: str = ""
     tags: frozenset[str] = frozenset()
     created_at: str = ""
+    revision: int = 0
+    others: tuple[tuple[str, str], ...] = ()
+    """Every further field that an operator may set and that says something, with its value as JSON,
+    by name: what Kurier does not know of must not go unnoticed.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +243,8 @@ class PortFilter:
     address: IPAddress | None = None
     device_ids: tuple[str, ...] = ()
     """Any of these; empty asks for none in particular. Some hundred at most: they go into a URL."""
+    ids: tuple[PortId, ...] = ()
+    """The same of the ports' own ids."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,6 +325,11 @@ def with_role(found: frozenset[str], role: Iterable[str]) -> frozenset[str]:
     return frozenset(kept | set(role))
 
 
+def without_roles(found: Iterable[str]) -> frozenset[str]:
+    """A port's tags but for its role and endpoint."""
+    return with_role(frozenset(found), ())
+
+
 def is_port_mark(tag: str) -> bool:
     """Whether Kurier (or kuryr-libnetwork) put a tag on a port that it adopted."""
     ours = tag.startswith(("kurier.env:", "kurier.host:", "kurier.role:"))

@@ -8,15 +8,16 @@ come is None here, and nothing is concluded from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kurier.model import tags
-from kurier.model.ids import EndpointId, LeaseId, PortId, SecurityGroupId
+from kurier.model.ids import EndpointId, PortId, PortKey, SecurityGroupId
+from kurier.model.likeness import lost_word, moved, unlike
 from kurier.model.neutron import Port
-from kurier.model.records import LeaseRecord, LeaseState
-from kurier.model.stock import Stage, StockPort
+from kurier.model.port import IN_USE, POOLED, PortRecord, Stage
+from kurier.model.trouble import Kind, Trouble
 from kurier.model.wiring import Plugged
 
 
@@ -25,13 +26,14 @@ class Snapshot:
     """What one pass saw; None where an answer did not come whole."""
 
     now: datetime
-    leases: tuple[LeaseRecord, ...]
+    known: tuple[PortRecord, ...]
+    """The ledger's ports."""
     plugged: tuple[Plugged, ...] | None
     endpoints: frozenset[EndpointId] | None
     ports: tuple[Port, ...] | None
-    under_way: frozenset[LeaseId] = frozenset()
-    """Leases and ports of pools that were at work when the pass began or ended."""
-    stock: tuple[StockPort, ...] = ()
+    """Neutron's ports with this host's tags."""
+    under_way: frozenset[PortKey] = frozenset()
+    """Ports that were at work when the pass began or ended."""
     begun: datetime | None = None
     """When the pass began to look; what moved since was seen half before and half after."""
     unworn: frozenset[SecurityGroupId] | None = None
@@ -51,23 +53,30 @@ class Suspect:
 class Plan:
     """What to do now, what to look at again, and what only people can mend."""
 
-    release: tuple[LeaseId, ...] = ()
+    release: tuple[PortKey, ...] = ()
     unplug: tuple[str, ...] = ()
     delete: tuple[PortId, ...] = ()
-    replug: tuple[LeaseId, ...] = ()
+    replug: tuple[PortKey, ...] = ()
     """Ready ports that the switch does not serve: nobody may take them before it does."""
-    replace: tuple[LeaseId, ...] = ()
+    restore: tuple[PortKey, ...] = ()
+    """Ports of containers that the switch does not serve: they are put back there."""
+    settle: tuple[PortKey, ...] = ()
+    """Ports of containers that lost in Neutron what Kurier told there: it is told again."""
+    miss: tuple[PortKey, ...] = ()
+    """Ports of containers that seem gone from Neutron: to be asked for one by one."""
+    replace: tuple[PortKey, ...] = ()
     """Ports of pools that seem gone from Neutron, or changed there: to be asked for one by one."""
     drop_groups: tuple[SecurityGroupId, ...] = ()
     rebuild: tuple[PortId, ...] = ()
     """Ports that containers have and a lost ledger forgot; see :func:`endpoint_in`."""
     suspects: tuple[Suspect, ...] = ()
-    reports: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
 
 
 def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta) -> Plan:
     """Decides; `seen` tells since when each suspect was seen unused in every pass."""
     strays, forgotten = _strays(snapshot), _forgotten(snapshot)
+    missed, unwired = _missed(snapshot), _unwired(snapshot)
     suspects = (
         *_leases(snapshot),
         *_plugs(snapshot),
@@ -75,6 +84,8 @@ def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta)
         *_groups(snapshot),
         *strays,
         *forgotten,
+        *missed,
+        *unwired,
     )
 
     def convicted(kind: str) -> list[str]:
@@ -85,33 +96,35 @@ def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta)
         ]
 
     return Plan(
-        release=tuple(LeaseId(key) for key in convicted("lease")),
+        release=tuple(PortKey(key) for key in convicted("lease")),
         unplug=tuple(convicted("plug")),
         delete=tuple(PortId(key) for key in convicted("port")),
         replug=_unserved(snapshot),
         # Nobody uses them, so that a second pass is suspicion enough to ask for the port itself.
-        replace=tuple(LeaseId(one.key) for one in strays if one in seen),
+        replace=tuple(PortKey(one.key) for one in strays if one in seen),
         drop_groups=tuple(SecurityGroupId(key) for key in convicted("group")),
         # Nothing goes by it, and the first look may have crossed a container's end.
         rebuild=tuple(PortId(one.key) for one in forgotten if one in seen),
         suspects=suspects,
-        reports=_reports(snapshot),
+        restore=tuple(port.id for port in _in_use(snapshot) if not _is_served(port, snapshot)),
+        settle=tuple(port.id for port in _in_use(snapshot) if _lacks(port, snapshot)),
+        miss=tuple(PortKey(one.key) for one in missed if one in seen),
+        troubles=tuple(_troubles(snapshot, unwired, seen)),
     )
 
 
 def _leases(snapshot: Snapshot) -> tuple[Suspect, ...]:
     found = []
-    for lease in snapshot.leases:
-        reason = _unused(lease, snapshot)
-        if reason:
-            found.append(Suspect("lease", lease.id, reason))
+    for port in snapshot.known:
+        if port.stage in IN_USE and port.id not in snapshot.under_way:
+            reason = _unused(port, snapshot)
+            if reason:
+                found.append(Suspect("lease", port.id, reason))
     return tuple(found)
 
 
-def _unused(lease: LeaseRecord, snapshot: Snapshot) -> str:
-    """Why a lease looks unused, or nothing."""
-    if lease.state is LeaseState.RELEASING or lease.id in snapshot.under_way:
-        return ""
+def _unused(lease: PortRecord, snapshot: Snapshot) -> str:
+    """Why a port in use looks unused, or nothing."""
     if lease.endpoint is None:
         return "no endpoint came for its address"
     if snapshot.endpoints is None or snapshot.plugged is None:
@@ -125,9 +138,9 @@ def _unused(lease: LeaseRecord, snapshot: Snapshot) -> str:
 
 
 def _plugs(snapshot: Snapshot) -> tuple[Suspect, ...]:
-    known = {lease.device for lease in snapshot.leases} | {port.device for port in snapshot.stock}
+    known = {port.device for port in snapshot.known}
     return tuple(
-        Suspect("plug", plug.device, "no lease has this device and no sandbox holds it")
+        Suspect("plug", plug.device, "no port has this device and no sandbox holds it")
         for plug in snapshot.plugged or ()
         if plug.device not in known and (plug.peer_present or not plug.link_present)
     )
@@ -136,12 +149,11 @@ def _plugs(snapshot: Snapshot) -> tuple[Suspect, ...]:
 def _ports(snapshot: Snapshot) -> tuple[Suspect, ...]:
     if snapshot.ports is None or snapshot.plugged is None:
         return ()
-    leases, stock = snapshot.leases, snapshot.stock
-    known = {lease.port_id for lease in leases} | {port.port_id for port in stock}
-    keys = {str(lease.id) for lease in leases} | {str(port.id) for port in stock}
+    known = {port.port_id for port in snapshot.known}
+    keys = {str(port.id) for port in snapshot.known}
     in_switch = {plug.port_id for plug in snapshot.plugged if plug.link_present}
     return tuple(
-        Suspect("port", port.id, "it carries this host's tags and no lease has it")
+        Suspect("port", port.id, "it carries this host's tags and the ledger does not know it")
         for port in snapshot.ports
         if port.id not in known and port.device_id not in keys and port.id not in in_switch
     )
@@ -160,9 +172,8 @@ def _forgotten(snapshot: Snapshot) -> tuple[Suspect, ...]:
     """
     if snapshot.ports is None or snapshot.plugged is None or snapshot.endpoints is None:
         return ()
-    leases, stock = snapshot.leases, snapshot.stock
-    known = {lease.port_id for lease in leases} | {port.port_id for port in stock}
-    known_endpoints = {lease.endpoint for lease in leases}
+    known = {port.port_id for port in snapshot.known}
+    known_endpoints = {port.endpoint for port in snapshot.known}
     held = {
         plug.port_id for plug in snapshot.plugged if plug.link_present and not plug.peer_present
     }
@@ -186,28 +197,75 @@ def endpoint_in(port: Port, endpoints: frozenset[EndpointId]) -> EndpointId | No
     return None
 
 
-def _resting(snapshot: Snapshot) -> list[StockPort]:
+def _resting(snapshot: Snapshot) -> list[PortRecord]:
     """Ports of pools that nobody was at while the pass looked."""
     return [
         port
-        for port in snapshot.stock
-        if port.id not in snapshot.under_way
+        for port in snapshot.known
+        if port.stage in POOLED
+        and port.id not in snapshot.under_way
         and (snapshot.begun is None or port.since < snapshot.begun)
     ]
 
 
-def _unserved(snapshot: Snapshot) -> tuple[LeaseId, ...]:
+def _unserved(snapshot: Snapshot) -> tuple[PortKey, ...]:
     if snapshot.plugged is None:
         return ()
-    served = {
-        plug.device
-        for plug in snapshot.plugged
-        if plug.link_present and plug.peer_present and plug.wired
-    }
+    waiting = {plug.device for plug in snapshot.plugged if plug.peer_present and plug.wired}
     return tuple(
         port.id
         for port in _resting(snapshot)
-        if port.stage is Stage.READY and port.device not in served
+        if port.stage is Stage.READY and not (port.device in waiting and _is_served(port, snapshot))
+    )
+
+
+def _is_served(port: PortRecord, snapshot: Snapshot) -> bool:
+    """Whether the switch has a port with its device; true where it did not answer."""
+    if snapshot.plugged is None:
+        return True
+    return any(
+        plug.device == port.device and plug.serves(port.id, port.port_id, port.mac)
+        for plug in snapshot.plugged
+    )
+
+
+def _in_use(snapshot: Snapshot) -> list[PortRecord]:
+    """Ports of containers that nobody was at while the pass looked."""
+    return [
+        port
+        for port in snapshot.known
+        if port.stage is Stage.LEASED
+        and port.id not in snapshot.under_way
+        and (snapshot.begun is None or port.since < snapshot.begun)
+    ]
+
+
+def _lacks(port: PortRecord, snapshot: Snapshot) -> bool:
+    """Whether Neutron has lost what Kurier told of a container."""
+    found = [one for one in snapshot.ports or () if one.id == port.port_id]
+    return bool(found) and lost_word(port, found[0])
+
+
+def _missed(snapshot: Snapshot) -> tuple[Suspect, ...]:
+    """Ports of containers that Neutron's list lacks: gone, or without their tags."""
+    if snapshot.ports is None:
+        return ()
+    there = {port.id for port in snapshot.ports}
+    return tuple(
+        Suspect("leased port", port.id, "it is not in Neutron any more, or lost its tags")
+        for port in _in_use(snapshot)
+        if port.port_id not in there
+    )
+
+
+def _unwired(snapshot: Snapshot) -> tuple[Suspect, ...]:
+    if snapshot.plugged is None:
+        return ()
+    wired = {plug.device for plug in snapshot.plugged if plug.wired}
+    return tuple(
+        Suspect("container", port.id, "its port is in the switch and not wired")
+        for port in _in_use(snapshot)
+        if port.device not in wired and _is_served(port, snapshot)
     )
 
 
@@ -217,45 +275,74 @@ def _strays(snapshot: Snapshot) -> tuple[Suspect, ...]:
     there = {port.id: port for port in snapshot.ports}
     found = []
     for port in _resting(snapshot):
-        if port.stage in (Stage.MAKING, Stage.DROPPING) or port.port_id is None:
+        if port.port_id is None:
             continue
         neutron = there.get(port.port_id)
-        gone = "Neutron has it no longer, or its tags are gone"
+        gone = "it is not in Neutron any more, or lost its tags"
         reason = gone if neutron is None else astray(port, neutron)
         if reason:
             found.append(Suspect("pool", port.id, reason))
     return tuple(found)
 
 
-def astray(port: StockPort, neutron: Port) -> str:
-    """How a port of a pool differs in Neutron from what the ledger knows, or nothing."""
+def astray(port: PortRecord, neutron: Port) -> str:
+    """How a port of a pool differs in Neutron from what it must be, or nothing; while a container
+    is being taken off it, its addresses alone count.
+    """
+    waits = port.stage in (Stage.BOUND, Stage.READY) and not port.used
+    return unlike(port, neutron) if waits else moved(port, neutron)
+
+
+def _troubles(
+    snapshot: Snapshot, unwired: tuple[Suspect, ...], seen: Mapping[Suspect, datetime]
+) -> Iterator[Trouble]:
+    long_unwired = {one.key for one in unwired if one in seen}
+    there = {port.id: port for port in snapshot.ports or ()}
+    for port in _in_use(snapshot):
+        gone = snapshot.ports is not None and port.port_id not in there
+        if port.id in long_unwired and not gone:
+            yield trouble_of(
+                port,
+                Kind.CUT_OFF,
+                "is in the switch, but was not wired: is ovn-controller or the Neutron agent "
+                "running on this host?",
+            )
+        if port.port_id in there:
+            yield from _of_neutron(port, there[port.port_id])
+
+
+def _of_neutron(port: PortRecord, neutron: Port) -> Iterator[Trouble]:
     if neutron.mac != port.mac:
-        return "its MAC address was changed in Neutron"
-    if {one.address for one in port.addresses} != {ip.address for ip in neutron.fixed_ips}:
-        return "its addresses were changed in Neutron"
-    return ""
+        yield trouble_of(
+            port,
+            Kind.PORT_CHANGED,
+            f"has MAC address {neutron.mac} in Neutron and {port.mac} in the container: change it "
+            "back, or restart the container.",
+        )
+    kept = {ip.address for ip in neutron.fixed_ips}
+    lost = [str(one.address) for one in port.addresses if one.address not in kept]
+    if lost:
+        yield trouble_of(
+            port,
+            Kind.PORT_CHANGED,
+            f"has lost {', '.join(lost)} in Neutron, which the container uses: give it back with "
+            "`openstack port set --fixed-ip`, or restart the container.",
+        )
+    if dict(neutron.others).get("admin_state_up") == "false":
+        yield trouble_of(
+            port, Kind.CUT_OFF, "is disabled in Neutron: see `openstack port set --enable`."
+        )
+    made = port.made
+    if made is not None and neutron.host_id not in ("", made.host_id):
+        yield trouble_of(
+            port,
+            Kind.PORT_ELSEWHERE,
+            f"is bound to host {neutron.host_id} in Neutron: Kurier leaves it alone; bind it to "
+            f"{made.host_id} again, or restart the container.",
+        )
 
 
-def _reports(snapshot: Snapshot) -> tuple[str, ...]:
-    if snapshot.ports is None:
-        return ()
-    there = {port.id: port for port in snapshot.ports}
-    changed = tuple(
-        f"Port {lease.port_id} of container {lease.container or lease.endpoint} has MAC address "
-        f"{there[lease.port_id].mac} in Neutron and {lease.mac} in the container: change it back, "
-        "or restart the container."
-        for lease in snapshot.leases
-        if lease.state is LeaseState.LEASED
-        and lease.port_id in there
-        and lease.id not in snapshot.under_way
-        and there[lease.port_id].mac != lease.mac
-    )
-    return changed + tuple(
-        f"Port {lease.port_id} of container {lease.container or lease.endpoint} is gone from "
-        "Neutron or lost its tags: restart the container to give it a new one."
-        for lease in snapshot.leases
-        if lease.state is LeaseState.LEASED
-        and lease.before is None
-        and lease.port_id is not None
-        and lease.port_id not in there
-    )
+def trouble_of(port: PortRecord, kind: Kind, says: str) -> Trouble:
+    """What is wrong with a container's port, in a sentence that begins with both."""
+    whom = f"container {port.container}" if port.container else f"endpoint {port.endpoint}"
+    return Trouble(kind, whom, f"Port {port.port_id} of {whom} {says}")

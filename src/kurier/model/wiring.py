@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kurier.model.ids import LeaseId, PortId
+from kurier.model.ids import PortId, PortKey
+from kurier.model.port import PortRecord
 
 
 class WiredBy(StrEnum):
@@ -46,21 +47,29 @@ class Plug:
     `device` is the switch's end, `peer` the sandbox's; at most 15 characters, never used before.
     """
 
-    lease_id: LeaseId
+    key: PortKey
     port_id: PortId
     mac: str
     mtu: int
     device: str
     peer: str
     vm_id: str
-    """What `external_ids:vm-uuid` shall say, as Nova sets it: the endpoint's id."""
+    """What `external_ids:vm-uuid` shall say, as Nova sets it: the endpoint's id, or the key."""
+
+
+def plug_of(port: PortRecord, mtu: int) -> Plug:
+    """How a port is plugged; raises ValueError for one that Neutron has not."""
+    if port.port_id is None:
+        raise ValueError(f"{port.id} is no port to plug")
+    vm_id = port.endpoint or port.id
+    return Plug(port.id, port.port_id, port.mac, mtu, port.device, port.peer, vm_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Plugged:
     """A port found in the switch that carries Kurier's mark."""
 
-    lease_id: LeaseId
+    key: PortKey
     port_id: PortId
     device: str
     link_present: bool
@@ -68,3 +77,11 @@ class Plugged:
     peer_present: bool
     """Whether the other end is in the host's own network namespace (not in a sandbox)."""
     wired: bool
+    mac: str = ""
+    """The MAC address that the switch expects there."""
+    link_up: bool = True
+
+    def serves(self, key: PortKey, port_id: PortId | None, mac: str) -> bool:
+        """Whether the switch has it as this port, with a device that is there and up."""
+        same = (self.key, self.port_id, self.mac) == (key, port_id, mac)
+        return same and self.link_present and self.link_up

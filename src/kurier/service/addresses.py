@@ -18,21 +18,16 @@ from datetime import timedelta
 from kurier.model.errors import Code, KurierError, bad_request
 from kurier.model.ids import IPAddress, PoolId
 from kurier.model.neutron import FixedIpRequest, PortChange
+from kurier.model.port import PortRecord, Stage, is_unattached
 from kurier.model.ranges import check_address, first_host
-from kurier.model.records import (
-    LeaseRecord,
-    LeaseState,
-    NetworkRecord,
-    PoolRecord,
-    SubnetRecord,
-)
+from kurier.model.records import NetworkRecord, PoolRecord, SubnetRecord
 from kurier.service.context import Context
 from kurier.service.doing import patience
 from kurier.service.keeper import Keeper
 from kurier.service.named_addresses import NamedAddresses
 from kurier.service.networks import Networks
 from kurier.service.outbox import Outbox
-from kurier.service.ports import Ports, guard_of, requests_of, unattached
+from kurier.service.ports import Ports, guard_of, requests_of
 from kurier.service.requests import AddressAsk, IPInterface
 
 _PAIRING = timedelta(seconds=60)
@@ -82,11 +77,11 @@ class Addresses:
         pool = self._ledger.pool(pool_id)
         if pool is None or pool.network is None:
             return
-        for lease in self._ledger.leases(pool.network):
+        for lease in self._ledger.ports(pool.network):
             held = any(one.address == address and one.claimed for one in lease.addresses)
             # One whose plugging was cut off by a kill: the engine gives its address back alone.
-            cut_off = lease.state is LeaseState.ALLOCATED
-            if held and (unattached(lease) or cut_off):
+            cut_off = lease.stage is Stage.ALLOCATED
+            if held and (is_unattached(lease) or cut_off):
                 self._ports.release(lease)
 
     def _interface(self, pool: PoolRecord, address: IPAddress) -> IPInterface:
@@ -132,7 +127,7 @@ class Addresses:
                 raise
             return _address_in(arrived, subnet)
 
-    async def _arriving(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
+    async def _arriving(self, network: NetworkRecord, subnet: SubnetRecord) -> PortRecord | None:
         """A port that a growth of the pool had just got when Neutron had none left to give."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._keeper.grown(network.id), patience(_ARRIVAL))
@@ -142,16 +137,16 @@ class Addresses:
         self, network: NetworkRecord, subnet: SubnetRecord, *, recycle: bool = False
     ) -> IPAddress:
         """An address of a port that Neutron makes now."""
-        lease = replace(self._ports.new_lease(network), recycle=recycle)
+        lease = replace(self._ports.new(network), recycle=recycle)
         asked = tuple(FixedIpRequest(one.id) for one in _families(network, subnet))
         made = await self._ports.make(lease, asked, guard_of(network))
         return self._claim(made, subnet)
 
     async def _second_of(
-        self, lease: LeaseRecord, network: NetworkRecord, subnet: SubnetRecord
+        self, lease: PortRecord, network: NetworkRecord, subnet: SubnetRecord
     ) -> IPAddress:
         """The other family's address for a lease that has its first."""
-        if lease.state is LeaseState.REQUESTED and lease.before is None:
+        if lease.stage is Stage.REQUESTED and lease.before is None:
             asked = (*requests_of(lease), FixedIpRequest(subnet.id))
             lease = await self._ports.make(lease, asked, guard_of(network))
         if not any(one.subnet_id == subnet.id for one in lease.addresses):
@@ -159,9 +154,9 @@ class Addresses:
             lease = await self._ports.change(lease, PortChange(fixed_ips=asked))
         return self._claim(lease, subnet)
 
-    def _claim(self, lease: LeaseRecord, subnet: SubnetRecord) -> IPAddress:
+    def _claim(self, lease: PortRecord, subnet: SubnetRecord) -> IPAddress:
         address = _address_in(lease, subnet)
-        self._ledger.put_lease(
+        self._ledger.put_port(
             replace(
                 lease,
                 addresses=tuple(
@@ -174,25 +169,25 @@ class Addresses:
         )
         return address
 
-    def _pair(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
+    def _pair(self, network: NetworkRecord, subnet: SubnetRecord) -> PortRecord | None:
         """The lease whose other family was just asked for: the engine asks for both families of
         one endpoint in a row, under one lock per network, so the newest is the one meant.
         """
         version, since = subnet.cidr.version, self._context.clock.now() - _PAIRING
 
-        def lacks_only_this(lease: LeaseRecord) -> bool:
+        def lacks_only_this(lease: PortRecord) -> bool:
             claimed = {one.address.version for one in lease.addresses if one.claimed}
             return bool(claimed) and version not in claimed
 
         found = [
             lease
-            for lease in self._ledger.leases(network.id)
-            if unattached(lease) and lease.created_at >= since and lacks_only_this(lease)
+            for lease in self._ledger.ports(network.id)
+            if is_unattached(lease) and lease.since >= since and lacks_only_this(lease)
         ]
-        return max(found, key=lambda lease: lease.created_at, default=None)
+        return max(found, key=lambda lease: lease.since, default=None)
 
 
-def _address_in(lease: LeaseRecord, subnet: SubnetRecord) -> IPAddress:
+def _address_in(lease: PortRecord, subnet: SubnetRecord) -> IPAddress:
     for one in lease.addresses:
         if one.subnet_id == subnet.id:
             return one.address

@@ -13,9 +13,11 @@ from kurier.service.context import Context
 from kurier.service.draining import Draining
 from kurier.service.endpoints import Endpoints
 from kurier.service.exposure import Exposure
+from kurier.service.forgotten import Forgotten
 from kurier.service.growth import Growth
 from kurier.service.hosts import Hosts
 from kurier.service.keeper import Keeper
+from kurier.service.mending import Mending
 from kurier.service.networks import Networks
 from kurier.service.outbox import Outbox
 from kurier.service.parking import Parking
@@ -69,10 +71,10 @@ class Driver:
         self.draining = Draining(context, self.stock)
         self.census = Census(context)
         self.keeper = Keeper(context, self.stock, growth, self._traffic)
-        removal = Removal(context, self.outbox, self._ports, recovery, growth)
+        removal = Removal(context, self.outbox, self._ports, recovery, self.stock)
         exposure = Exposure(context, self.outbox)
         self.hosts = Hosts(context, removal, exposure)
-        parking = Parking(context, self.outbox, self.keeper)
+        parking = Parking(context, self.outbox, self.stock)
         Settlement(context, self.outbox, exposure, parking, sandboxes)
         self.networks = Networks(
             context, self.outbox, self._pools, Assembly(context), recovery, self.keeper
@@ -82,15 +84,20 @@ class Driver:
         self.swarm_networks = SwarmNetworks(
             context, self._pools, self._addresses, self.networks, self.swarm_nodes
         )
-        self._endpoints = Endpoints(context, self.outbox, self.networks, self._ports, sandboxes)
+        self._endpoints = Endpoints(
+            context, self.outbox, self.networks, self._ports, self.stock, sandboxes
+        )
+        self.mending = Mending(context, self.stock)
+        self.forgotten = Forgotten(context, self.networks, self._pools)
         hands = Hands(
             self._ports,
             self.stock,
-            growth,
+            self.mending,
             exposure,
             Rebuilding(context, recovery),
             Titles(context, self.outbox),
             self._pools,
+            self.forgotten,
         )
         self.reconciler = Reconciler(context, self.outbox, hands)
 
@@ -107,6 +114,7 @@ class Driver:
             "networks": self.network_keeper.run,
             "swarm": self.swarm_nodes.run,
             "reconciler": self.reconciler.run,
+            "mending": self.mending.run,
         }
 
     async def stop(self) -> None:

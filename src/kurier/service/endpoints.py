@@ -10,22 +10,15 @@ from kurier.model.errors import Code, KurierError
 from kurier.model.ids import EndpointId, IPAddress
 from kurier.model.neutron import PortChange
 from kurier.model.options import Policy, parse_endpoint_policy
-from kurier.model.records import (
-    LeasedAddress,
-    LeaseEvent,
-    LeaseRecord,
-    LeaseState,
-    NetworkRecord,
-    SubnetRecord,
-    move,
-)
-from kurier.model.wiring import Plug
+from kurier.model.port import Event, PortAddress, PortRecord, Stage, is_unattached
+from kurier.model.records import NetworkRecord, SubnetRecord
+from kurier.model.wiring import plug_of
 from kurier.service.context import Context
 from kurier.service.doing import doing
 from kurier.service.lookup import find_groups, find_qos
 from kurier.service.networks import Networks
 from kurier.service.outbox import PRESSING, SETTLE_DELAY, JobKind, Outbox
-from kurier.service.ports import Guard, Ports, guard_of, requests_of, unattached
+from kurier.service.ports import Guard, Ports, guard_of, requests_of
 from kurier.service.requests import (
     EndpointAnswer,
     EndpointAsk,
@@ -33,6 +26,7 @@ from kurier.service.requests import (
     JoinAsk,
     RouteAnswer,
 )
+from kurier.service.stock import Stock
 from kurier.service.turns import Turns
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +44,7 @@ class Endpoints:
         outbox: Outbox,
         networks: Networks,
         ports: Ports,
+        stock: Stock,
         sandboxes: dict[EndpointId, str],
     ) -> None:
         self._context = context
@@ -57,14 +52,15 @@ class Endpoints:
         self._outbox = outbox
         self._networks = networks
         self._ports = ports
+        self._stock = stock
         self._turns = Turns()
         self._sandboxes = sandboxes
 
     async def create(self, ask: EndpointAsk) -> EndpointAnswer:
         """Answers CreateEndpoint: the port as asked, plugged. A failure leaves nothing plugged."""
         async with self._turns.turn(ask.endpoint):
-            lease = self._ledger.lease_of_endpoint(ask.endpoint)
-            if lease is None or lease.state is LeaseState.ALLOCATED:
+            lease = self._ledger.port_of_endpoint(ask.endpoint)
+            if lease is None or lease.stage is Stage.ALLOCATED:
                 network = await self._networks.require(ask.network)
                 policy = parse_endpoint_policy(ask.policy_options)
                 guard = await self._guard(network, policy)
@@ -99,15 +95,15 @@ class Endpoints:
         a release once and does not listen to the answer.
         """
         async with self._turns.turn(endpoint):
-            lease = self._ledger.lease_of_endpoint(endpoint)
+            lease = self._ledger.port_of_endpoint(endpoint)
             if lease is None:
                 self._outbox.add(JobKind.DROP_ENDPOINT, endpoint)
-            elif lease.state is not LeaseState.RELEASING:
+            elif lease.stage is not Stage.RELEASING:
                 self._ports.release(lease)
 
     def information(self, endpoint: EndpointId) -> dict[str, str]:
         """Answers EndpointOperInfo with what an operator looks for in Neutron."""
-        lease = self._ledger.lease_of_endpoint(endpoint)
+        lease = self._ledger.port_of_endpoint(endpoint)
         if lease is None:
             return {}
         return {
@@ -116,9 +112,9 @@ class Endpoints:
             "kurier.device": lease.device,
         }
 
-    def _required(self, endpoint: EndpointId) -> LeaseRecord:
-        lease = self._ledger.lease_of_endpoint(endpoint)
-        if lease is None or lease.state is not LeaseState.LEASED:
+    def _required(self, endpoint: EndpointId) -> PortRecord:
+        lease = self._ledger.port_of_endpoint(endpoint)
+        if lease is None or lease.stage is not Stage.LEASED:
             raise KurierError(
                 Code.NOT_FOUND,
                 f"Endpoint {endpoint} is unknown to Kurier: disconnect the container from the "
@@ -138,18 +134,18 @@ class Endpoints:
             security,
         )
 
-    def _lease_for(self, network: NetworkRecord, ask: EndpointAsk) -> LeaseRecord:
+    def _lease_for(self, network: NetworkRecord, ask: EndpointAsk) -> PortRecord:
         """The lease that RequestAddress made for this endpoint's addresses, or a new one where
         the engine's addresses come from another IPAM driver.
         """
         wanted = [one.ip for one in (ask.address_v4, ask.address_v6) if one is not None]
         found = [
             lease
-            for lease in self._ledger.leases(network.id)
-            if unattached(lease)
+            for lease in self._ledger.ports(network.id)
+            if is_unattached(lease)
             and any(one.claimed and one.address in wanted for one in lease.addresses)
         ]
-        lease = found[0] if found else self._ports.new_lease(network)
+        lease = found[0] if found else self._ports.new(network)
         for other in found[1:]:
             self._ports.release(other)
         have = {one.address for one in lease.addresses}
@@ -158,14 +154,14 @@ class Endpoints:
         return replace(lease, addresses=(*lease.addresses, *extra))
 
     async def _port_for(
-        self, lease: LeaseRecord, guard: Guard, policy: Policy, ask: EndpointAsk
-    ) -> LeaseRecord:
+        self, lease: PortRecord, guard: Guard, policy: Policy, ask: EndpointAsk
+    ) -> PortRecord:
         """One write that carries all the user asked for; none where the port has it already."""
-        if lease.state is LeaseState.REQUESTED and lease.before is not None:
+        if lease.stage is Stage.REQUESTED and lease.before is not None:
             return await self._ports.adopt(lease, guard, ask.mac)
-        if lease.state is LeaseState.REQUESTED:
+        if lease.stage is Stage.REQUESTED:
             return await self._ports.make(lease, requests_of(lease), guard, ask.mac)
-        stored = self._ledger.lease(lease.id) or lease
+        stored = self._ledger.port(lease.id) or lease
         change = PortChange(
             mac=ask.mac if ask.mac and ask.mac != lease.mac else None,
             fixed_ips=None if stored.addresses == lease.addresses else requests_of(lease),
@@ -180,7 +176,7 @@ class Endpoints:
             return changed
         return await self._bare(changed)
 
-    async def _bare(self, lease: LeaseRecord) -> LeaseRecord:
+    async def _bare(self, lease: PortRecord) -> PortRecord:
         """A lease without the device that it had. That leaves the switch before another comes,
         since a port is served by one; the ledger knows first, so that a kill in between is noticed.
         """
@@ -188,14 +184,14 @@ class Endpoints:
             return lease
         bare = replace(lease, device="", peer="", warm=False)
         with self._ledger.transaction():
-            self._ledger.put_lease(bare)
+            self._ledger.put_port(bare)
             self._outbox.add(JobKind.DROP_PLUG, lease.device)
         await self._outbox.settle(JobKind.DROP_PLUG, lease.device)
         return bare
 
     async def _attach(
-        self, lease: LeaseRecord, network: NetworkRecord, ask: EndpointAsk
-    ) -> LeaseRecord:
+        self, lease: PortRecord, network: NetworkRecord, ask: EndpointAsk
+    ) -> PortRecord:
         """Plugs the port, unless it was plugged before anybody asked for it. Names are new each
         time: a name whose port still stands in the switch is dead to it.
 
@@ -208,31 +204,30 @@ class Endpoints:
         asked = await self._bare(asked)
         unique = self._context.names.hex(11)
         named = replace(asked, device=f"tap{unique}", peer=f"kur{unique}")
-        self._ledger.put_lease(named)
+        self._ledger.put_port(named)
         doing("Open vSwitch was taking the port")
         try:
-            await self._context.datapath.plug(_plug(named, network))
+            await self._context.datapath.plug(plug_of(named, network.mtu))
         except BaseException:
             self._detach(named)
             raise
         return self._attached(named)
 
-    def _attached(self, lease: LeaseRecord) -> LeaseRecord:
-        lease = replace(lease, state=move(lease.state, LeaseEvent.ATTACHED))
+    def _attached(self, lease: PortRecord) -> PortRecord:
         with self._ledger.transaction():
-            self._ledger.put_lease(lease)
+            lease = self._stock.put(lease, Event.ATTACHED)
             # Published ports are shut until it is done, also in the middle of a burst.
             why = {PRESSING: "opens ports"} if lease.exposed else {}
             self._outbox.add(JobKind.SETTLE, lease.id, delay=SETTLE_DELAY, **why)
         return lease
 
-    def _detach(self, lease: LeaseRecord) -> None:
+    def _detach(self, lease: PortRecord) -> None:
         """After a failed plug: the engine gives the address back, the device goes now."""
         with self._ledger.transaction():
-            self._ledger.put_lease(replace(lease, endpoint=None, device="", peer=""))
+            self._ledger.put_port(replace(lease, endpoint=None, device="", peer=""))
             self._outbox.add(JobKind.DROP_PLUG, lease.device)
 
-    async def _wait_wired(self, lease: LeaseRecord) -> None:
+    async def _wait_wired(self, lease: PortRecord) -> None:
         settings = self._context.settings
         doing(f"the switch was wiring port {lease.port_id}")
         if await self._context.datapath.wait_wired(lease.device, settings.wire_timeout):
@@ -248,11 +243,11 @@ class Endpoints:
         LOG.warning("%s The container starts all the same.", sentence)
 
 
-def _placed(network: NetworkRecord, address: IPAddress) -> LeasedAddress:
+def _placed(network: NetworkRecord, address: IPAddress) -> PortAddress:
     """An address that another IPAM driver chose, on the subnet that has it."""
     for subnet in network.subnets:
         if address.version == subnet.cidr.version and address in subnet.cidr:
-            return LeasedAddress(subnet.id, address, subnet.pool_id)
+            return PortAddress(subnet.id, address, subnet.pool_id)
     ranges = ", ".join(str(subnet.cidr) for subnet in network.subnets)
     raise KurierError(
         Code.ADDRESS_INVALID,
@@ -260,25 +255,17 @@ def _placed(network: NetworkRecord, address: IPAddress) -> LeasedAddress:
     )
 
 
-def _plug(lease: LeaseRecord, network: NetworkRecord) -> Plug:
-    if lease.port_id is None or lease.endpoint is None:
-        raise ValueError(f"lease {lease.id} has no port to plug")
-    return Plug(
-        lease.id, lease.port_id, lease.mac, network.mtu, lease.device, lease.peer, lease.endpoint
-    )
-
-
-def _answer(lease: LeaseRecord, ask: EndpointAsk) -> EndpointAnswer:
+def _answer(lease: PortRecord, ask: EndpointAsk) -> EndpointAnswer:
     """Only what the engine did not say itself."""
     return EndpointAnswer(mac=None if ask.mac else lease.mac)
 
 
-def _subnets(lease: LeaseRecord, network: NetworkRecord) -> list[SubnetRecord]:
+def _subnets(lease: PortRecord, network: NetworkRecord) -> list[SubnetRecord]:
     mine = {one.subnet_id for one in lease.addresses}
     return [subnet for subnet in network.subnets if subnet.id in mine]
 
 
-def _gateway(lease: LeaseRecord, network: NetworkRecord, version: int) -> IPAddress | None:
+def _gateway(lease: PortRecord, network: NetworkRecord, version: int) -> IPAddress | None:
     if network.internal:
         return None
     for subnet in _subnets(lease, network):
@@ -287,7 +274,7 @@ def _gateway(lease: LeaseRecord, network: NetworkRecord, version: int) -> IPAddr
     return None
 
 
-def _routes(lease: LeaseRecord, network: NetworkRecord) -> tuple[RouteAnswer, ...]:
+def _routes(lease: PortRecord, network: NetworkRecord) -> tuple[RouteAnswer, ...]:
     """The subnets' host routes; a default route among them is the gateway's business."""
     return tuple(
         RouteAnswer(destination, next_hop)

@@ -64,10 +64,8 @@ class Exposure:
 
     def _named(self) -> set[SecurityGroupId]:
         """The groups that the ledger names."""
-        ledger = self._context.ledger
-        leased = {lease.exposing_group for lease in ledger.leases()}
-        parked = {port.exposing_group for port in ledger.stock()}
-        return {group for group in leased | parked if group}
+        ports = self._context.ledger.ports()
+        return {port.exposing_group for port in ports if port.exposing_group is not None}
 
     async def worn_by(self, ports: Iterable[Port]) -> tuple[SecurityGroupId, ...]:
         """The groups of Kurier's own among those that ports wear."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kurier.model import tags
 from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError
-from kurier.model.ids import DockerNetworkId, LeaseId
-from kurier.model.naming import port_name
+from kurier.model.ids import PortKey
+from kurier.model.likeness import as_made
+from kurier.model.naming import port_name, ready_description
 from kurier.model.neutron import FixedIpRequest, Port, PortFilter, PortSpec
-from kurier.model.records import LeasedAddress, NetworkRecord, SubnetRecord
-from kurier.model.stock import Stage, StageEvent, StockPort
-from kurier.model.wiring import Plug
+from kurier.model.port import Event, PortAddress, PortRecord, Stage
+from kurier.model.records import NetworkRecord, SubnetRecord
+from kurier.model.wiring import plug_of
 from kurier.service.context import Context
 from kurier.service.gathering import fault_of
 from kurier.service.ports import guard_of, own_port, refuse_unusable
@@ -36,9 +36,6 @@ class Growth:
         self._context = context
         self._ledger = context.ledger
         self.stock = stock
-        self.under_way: set[LeaseId] = set()
-        """Ports at work here: nobody else may move or judge them."""
-        self._ended = asyncio.Event()
 
     async def make(self, network: NetworkRecord, count: int) -> None:
         """Makes so many ports of a network and has them wired.
@@ -47,7 +44,7 @@ class Growth:
         create as `device_id`: what a lost answer leaves is found by it.
         """
         intents = self._intents(network, count)
-        with self._working_on(intents):
+        with self.stock.working_on(intents):
             specs = await self._specs(network, intents)
             try:
                 made = await self._context.cloud.create_ports(specs)
@@ -58,16 +55,16 @@ class Growth:
             bound = self._take_in(network, intents, made)
             await self._wire(network, bound)
 
-    async def wire(self, network: NetworkRecord, ports: Sequence[StockPort]) -> None:
+    async def wire(self, network: NetworkRecord, ports: Sequence[PortRecord]) -> None:
         """Plugs bound ports, under new names, and waits until they are wired."""
-        with self._working_on(ports):
+        with self.stock.working_on(ports):
             await self._wire(network, ports)
 
-    async def look_for(self, network: NetworkRecord, lost: Sequence[StockPort]) -> None:
+    async def look_for(self, network: NetworkRecord, lost: Sequence[PortRecord]) -> None:
         """Finds ports whose create was never answered. Those that are not there are given up, and
         looked for again: one list proves nothing, and Neutron may be at them yet.
         """
-        with self._working_on(lost):
+        with self.stock.working_on(lost):
             which = PortFilter(device_ids=tuple(port.id for port in lost))
             found = await self._context.cloud.ports(which)
             there = {port.device_id for port in found}
@@ -77,13 +74,13 @@ class Growth:
                 network, self._take_in(network, [one for one in lost if one.id in there], found)
             )
 
-    def _intents(self, network: NetworkRecord, count: int) -> list[StockPort]:
+    def _intents(self, network: NetworkRecord, count: int) -> list[PortRecord]:
         if network.neutron_id is None:
             raise ValueError(f"network {network.id} has no Neutron network")
         now = self._context.clock.now()
         intents = [
-            StockPort(
-                LeaseId(self._context.names.hex(32)),
+            PortRecord(
+                PortKey(self._context.names.hex(32)),
                 Stage.MAKING,
                 network.id,
                 network.neutron_id,
@@ -94,27 +91,27 @@ class Growth:
         ]
         with self._ledger.transaction():
             for port in intents:
-                self._ledger.put_stock(port)
+                self._ledger.put_port(port)
         return intents
 
-    def _forget(self, ports: Sequence[StockPort]) -> None:
+    def _forget(self, ports: Sequence[PortRecord]) -> None:
         with self._ledger.transaction():
             for port in ports:
-                self._ledger.drop_stock(port.id)
+                self._ledger.drop_port(port.id)
 
-    async def _specs(self, network: NetworkRecord, intents: Sequence[StockPort]) -> list[PortSpec]:
+    async def _specs(self, network: NetworkRecord, intents: Sequence[PortRecord]) -> list[PortSpec]:
         """One for each intent; alike but for the key, so that the switch is asked once."""
         first, guard = intents[0], guard_of(network)
         alike = replace(
             await own_port(self._context, first.id, first.neutron_network, guard, tags.READY),
             fixed_ips=tuple(FixedIpRequest(one.id) for one in pool_subnets(network)),
-            description=ready_description(first),
+            description=ready_description(first.network),
         )
         return [replace(alike, name=port_name(one.id), device_id=one.id) for one in intents]
 
     def _take_in(
-        self, network: NetworkRecord, intents: Sequence[StockPort], made: Sequence[Port]
-    ) -> list[StockPort]:
+        self, network: NetworkRecord, intents: Sequence[PortRecord], made: Sequence[Port]
+    ) -> list[PortRecord]:
         """Checks what Neutron made; a port that is not as asked is given up."""
         by_key = {port.device_id: port for port in made}
         bound, unusable = [], None
@@ -123,11 +120,11 @@ class Growth:
                 if intent.id not in by_key:
                     continue
                 port = by_key[intent.id]
-                current = self._ledger.stock_port(intent.id)
+                current = self._ledger.port(intent.id)
                 if current is None or current.stage is not Stage.MAKING:
                     self._given_up(_with_port(intent, port))
                     continue
-                taken = self.stock.put(_with_port(intent, port), StageEvent.MADE)
+                taken = self.stock.put(_with_port(intent, port), Event.MADE)
                 fault = _fault(network, port)
                 if fault:
                     self.stock.drop(taken, fault)
@@ -138,24 +135,24 @@ class Growth:
             refuse_unusable(unusable)
         return bound
 
-    def _given_up(self, port: StockPort) -> None:
+    def _given_up(self, port: PortRecord) -> None:
         """A port that was given up while Neutron made it is deleted as what it is now."""
-        self._ledger.put_stock(port)
+        self._ledger.put_port(port)
         self.stock.drop(port, "it was given up while Neutron made it")
 
-    async def _wire(self, network: NetworkRecord, ports: Sequence[StockPort]) -> None:
+    async def _wire(self, network: NetworkRecord, ports: Sequence[PortRecord]) -> None:
         datapath = self._context.datapath
         for port in ports:
             if port.device:  # a name whose port once stood in the switch is never used again
                 await datapath.unplug(port.device)
         # Meanwhile one may have been given up, or taken for its address.
-        named = [self._named(port) for port in ports if self._ledger.stock_port(port.id) == port]
+        named = [self._named(port) for port in ports if self._ledger.port(port.id) == port]
         with self._ledger.transaction():
             for port in named:
-                self._ledger.put_stock(port)
+                self._ledger.put_port(port)
         if not named:
             return
-        await datapath.plug_all([plug_of(port, network) for port in named])
+        await datapath.plug_all([plug_of(port, network.mtu) for port in named])
         timeout = self._context.settings.wire_timeout
         wired = await asyncio.gather(
             *(datapath.wait_wired(port.device, timeout) for port in named), return_exceptions=True
@@ -171,16 +168,16 @@ class Growth:
             if not answer:
                 raise _not_wired(port, timeout)
 
-    def _arrived(self, port: StockPort) -> None:
-        current = self._ledger.stock_port(port.id)
+    def _arrived(self, port: PortRecord) -> None:
+        current = self._ledger.port(port.id)
         if current == port:  # else it was given up, or taken by its address, meanwhile
-            self.stock.put(port, StageEvent.WIRED)
+            self.stock.put(port, Event.WIRED)
 
-    def _named(self, port: StockPort) -> StockPort:
+    def _named(self, port: PortRecord) -> PortRecord:
         unique = self._context.names.hex(11)
         return replace(port, device=f"tap{unique}", peer=f"kur{unique}")
 
-    async def _await_active(self, ports: Sequence[StockPort]) -> None:
+    async def _await_active(self, ports: Sequence[PortRecord]) -> None:
         """Waits a moment for Neutron to call wired ports ACTIVE; never for ever."""
         waiting = {port.id for port in ports}
         for _ in range(_ACTIVE_LOOKS):
@@ -192,26 +189,10 @@ class Growth:
             except KurierError:
                 return
             waiting -= {port.device_id for port in found if port.status == "ACTIVE"}
-        LOG.info("Neutron does not call %d wired ports ACTIVE yet; the switch does", len(waiting))
-
-    async def ended(self, network: DockerNetworkId) -> None:
-        """Waits until nothing of a network is at work here."""
-        while any(
-            port.network == network and port.id in self.under_way for port in self._ledger.stock()
-        ):
-            self._ended.clear()
-            await self._ended.wait()
-
-    @contextmanager
-    def _working_on(self, ports: Sequence[StockPort]) -> Iterator[None]:
-        mine = {port.id for port in ports}
-        self.under_way |= mine
-        try:
-            yield
-        finally:
-            self.under_way -= mine
-            self._ended.set()
-            self.stock.changed.set()
+        if waiting:
+            LOG.info(
+                "Neutron does not call %d wired ports ACTIVE yet; the switch does", len(waiting)
+            )
 
 
 def pool_subnets(network: NetworkRecord) -> tuple[SubnetRecord, ...]:
@@ -223,23 +204,9 @@ def pool_subnets(network: NetworkRecord) -> tuple[SubnetRecord, ...]:
     return tuple(first.values())
 
 
-def plug_of(port: StockPort, network: NetworkRecord) -> Plug:
-    """How a port of the pool is plugged."""
-    if port.port_id is None:
-        raise ValueError(f"{port.id} has no port to plug")
-    return Plug(port.id, port.port_id, port.mac, network.mtu, port.device, port.peer, port.id)
-
-
-def ready_description(port: StockPort) -> str:
-    """What operators read on a port that waits."""
-    return f"Kurier: ready for Docker network {port.network}"
-
-
-def _with_port(intent: StockPort, port: Port) -> StockPort:
-    addresses = tuple(
-        LeasedAddress(ip.subnet_id, ip.address, claimed=False) for ip in port.fixed_ips
-    )
-    return replace(intent, port_id=port.id, mac=port.mac, addresses=addresses)
+def _with_port(intent: PortRecord, port: Port) -> PortRecord:
+    addresses = tuple(PortAddress(ip.subnet_id, ip.address, claimed=False) for ip in port.fixed_ips)
+    return replace(intent, port_id=port.id, mac=port.mac, addresses=addresses, made=as_made(port))
 
 
 def _fault(network: NetworkRecord, port: Port) -> str:
@@ -250,7 +217,7 @@ def _fault(network: NetworkRecord, port: Port) -> str:
     return fault_of(port, subnets, network.security_groups)
 
 
-def _not_wired(port: StockPort, timeout: float) -> KurierError:
+def _not_wired(port: PortRecord, timeout: float) -> KurierError:
     return KurierError(
         Code.NOT_WIRED,
         f"Port {port.port_id} was not wired within {timeout:g} s: is ovn-controller or the Neutron "

@@ -17,10 +17,12 @@ from dataclasses import dataclass, replace
 
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId
+from kurier.model.port import Event, PortRecord, Stage
 from kurier.model.records import NetworkRecord
-from kurier.model.stock import Counts, Stage, StageEvent, StockPort, lacking, surplus
+from kurier.model.stock import Counts, lacking, surplus
 from kurier.service.context import Context
 from kurier.service.growth import Growth
+from kurier.service.inspection import Inspection
 from kurier.service.outbox import LOST_ANSWER_DELAY
 from kurier.service.recycling import Recycling
 from kurier.service.stock import Stock, count
@@ -32,6 +34,9 @@ _LONG = {Code.EXHAUSTED, Code.QUOTA, Code.POLICY, Code.BAD_REQUEST, Code.NOT_FOU
 _FIRST_REST = {True: 30.0, False: 2.0}
 _LONGEST_REST = {True: 600.0, False: 30.0}
 _HELD_AGAIN = 5.0
+_LOOK_AGAIN = 1.0
+_ENDS_IN_A_REST = ("cool ", "look ")
+"""Work that says by itself when to look again."""
 _IDLE = 5.0
 _PACE = 0.2
 """Seconds between two turns at least: a burst sets the event for each start."""
@@ -80,6 +85,7 @@ class Keeper:
         self.stock = stock
         self._growth = growth
         self._recycling = Recycling(context, stock)
+        self._inspection = Inspection(context, stock)
         self._traffic = traffic
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._rests: dict[str, Rest] = {}
@@ -91,9 +97,9 @@ class Keeper:
         if self._ledger.meta(_BOOT) == boot:
             return
         with self._ledger.transaction():
-            for port in self._ledger.stock():
+            for port in self._ledger.ports():
                 if port.stage in (Stage.READY, Stage.COOLING):
-                    self.stock.put(port, StageEvent.UNPLUGGED, "the host was started anew")
+                    self.stock.put(port, Event.UNPLUGGED, "the host was started anew")
             self._ledger.set_meta(_BOOT, boot)
 
     async def run(self) -> None:
@@ -114,8 +120,8 @@ class Keeper:
 
     def turn(self) -> float:
         """Starts what is due; tells the seconds until the next look."""
-        ports: dict[DockerNetworkId, list[StockPort]] = defaultdict(list)
-        for port in self._ledger.stock():
+        ports: dict[DockerNetworkId, list[PortRecord]] = defaultdict(list)
+        for port in self.stock.pooled():
             ports[port.network].append(port)
         networks = {record.id: record for record in self._ledger.networks()}
         room = self._context.settings.pool.host_maximum - sum(map(len, ports.values()))
@@ -162,7 +168,7 @@ class Keeper:
 
     async def grown(self, network: DockerNetworkId) -> None:
         """Waits until no port of a pool is being made or wired."""
-        await self._growth.ended(network)
+        await self.stock.grown(network)
 
     def refusal(self, network: NetworkRecord) -> KurierError | None:
         """Why Neutron would refuse one more port, where it said so moments ago."""
@@ -172,21 +178,21 @@ class Keeper:
         fresh = rest.pause - (rest.until - self._clock.monotonic()) < _HELD_AGAIN
         return KurierError(rest.code, rest.reason) if fresh else None
 
-    def grew_again(self, network: DockerNetworkId) -> None:
-        """Addresses became free: a resting pool may try at once."""
-        self._rests.pop(network, None)
-        self.stock.changed.set()
-
     # ── one pool ──
 
-    def _tend(self, network: NetworkRecord, ports: list[StockPort], room: int, quiet: bool) -> None:
+    def _tend(
+        self, network: NetworkRecord, ports: list[PortRecord], room: int, quiet: bool
+    ) -> None:
         limits = self.stock.limits(network)
         if limits is None:
             self._give_up(ports, "its pool is drained or ended")
             return
-        idle = [port for port in ports if port.id not in self._growth.under_way]
-        self._wire(network, [port for port in idle if port.stage is Stage.BOUND])
-        self._cool(network, [port for port in idle if port.stage is Stage.COOLING])
+        idle = [port for port in ports if port.id not in self.stock.under_way]
+        self._inspect(network, [port for port in idle if port.used])
+        self._wire(network, [port for port in idle if port.stage is Stage.BOUND and not port.used])
+        self._cool(
+            network, [port for port in idle if port.stage is Stage.COOLING and not port.used]
+        )
         self._find(network, [port for port in idle if port.stage is Stage.MAKING])
         counts, level = count(ports), self.stock.level(network.id)
         low = counts.ready * 10 <= self.stock.target(network)
@@ -218,36 +224,52 @@ class Keeper:
                     raise
             number //= 2
 
-    def _wire(self, network: NetworkRecord, ports: list[StockPort]) -> None:
+    def _wire(self, network: NetworkRecord, ports: list[PortRecord]) -> None:
         if ports and self._rest(network, "wire ") is None:
             batch = ports[: self._context.settings.pool.batch]
             self._begin(
                 f"wire {network.id}", network, lambda: self._growth.wire(network, batch), "wire "
             )
 
-    def _cool(self, network: NetworkRecord, ports: list[StockPort]) -> None:
+    def _inspect(self, network: NetworkRecord, ports: list[PortRecord]) -> None:
+        """Those whose time is over, and those that lost their device, before they are ready."""
+        due = [
+            port
+            for port in ports
+            if port.stage is Stage.BOUND
+            or (port.stage is Stage.COOLING and self.stock.cooled_at(port) <= 0)
+        ]
+        if due and self._rest(network, "look ") is None:
+            work = lambda: self._inspected(network, due)  # noqa: E731
+            self._begin(f"look {network.id}", network, work, "look ")
+
+    async def _inspected(self, network: NetworkRecord, due: list[PortRecord]) -> None:
+        await self._inspection.look(due)
+        if any(port.used for port in self.stock.pooled(network.id)):
+            self._pause_pool(f"look {network.id}", "", Code.IN_USE, _LOOK_AGAIN)
+
+    def _cool(self, network: NetworkRecord, ports: list[PortRecord]) -> None:
         due = [port for port in ports if self.stock.cooled_at(port) <= 0]
         if due and self._rest(network, "cool ") is None:
             self._begin(f"cool {network.id}", network, lambda: self._cooled(network, due), "cool ")
 
-    async def _cooled(self, network: NetworkRecord, due: list[StockPort]) -> None:
+    async def _cooled(self, network: NetworkRecord, due: list[PortRecord]) -> None:
         waiting = False
         for port in due:
             await self._recycling.finish(port, network)
-            current = self._ledger.stock_port(port.id)
+            current = self._ledger.port(port.id)
             waiting = waiting or (current is not None and current.stage is Stage.COOLING)
         if waiting:
             self._pause_pool(f"cool {network.id}", "", Code.IN_USE, _HELD_AGAIN)
 
-    def _find(self, network: NetworkRecord, ports: list[StockPort]) -> None:
+    def _find(self, network: NetworkRecord, ports: list[PortRecord]) -> None:
         now = self._clock.now()
         lost = [port for port in ports if (now - port.since).total_seconds() >= LOST_ANSWER_DELAY]
         if lost and self._rest(network) is None:
             self._begin(f"find {network.id}", network, lambda: self._growth.look_for(network, lost))
 
-    def _give_up(self, ports: list[StockPort], reason: str) -> None:
-        idle = [port for port in ports if port.id not in self._growth.under_way]
-        self.stock.drop_all([port for port in idle if port.stage is not Stage.DROPPING], reason)
+    def _give_up(self, ports: list[PortRecord], reason: str) -> None:
+        self.stock.drop_all([port for port in ports if port.id not in self.stock.under_way], reason)
 
     # ── work in the background ──
 
@@ -276,7 +298,7 @@ class Keeper:
             LOG.exception("the pool of %s failed", key)
             self._refused(key, Code.INTERNAL, f"{type(error).__name__}: {error}")
         else:
-            if not key.startswith("cool "):
+            if not key.startswith(_ENDS_IN_A_REST):
                 self._rests.pop(key, None)
 
     def _refused(self, key: str, code: Code, sentence: str) -> None:
@@ -291,6 +313,9 @@ class Keeper:
         self._rests[key] = Rest(sentence, self._clock.monotonic() + pause, pause, code)
 
     def _rest(self, network: NetworkRecord, kind: str = "") -> Rest | None:
+        if network.id in self.stock.roomy:
+            self.stock.roomy.discard(network.id)
+            self._rests.pop(network.id, None)
         rest = self._rests.get(f"{kind}{network.id}")
         return rest if rest is not None and rest.until > self._clock.monotonic() else None
 
@@ -308,7 +333,7 @@ class Keeper:
     def _pause(self) -> float:
         waits = [_IDLE, self._traffic.quiet_in() or _IDLE]
         waits += [rest.until - self._clock.monotonic() for rest in self._rests.values()]
-        for port in self._ledger.stock():
+        for port in self._ledger.ports():
             if port.stage is Stage.COOLING:
                 waits.append(self.stock.cooled_at(port))
         return max(_PACE, min(wait for wait in waits if wait > 0))

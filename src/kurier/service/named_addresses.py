@@ -14,17 +14,12 @@ from kurier.model import tags
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import IPAddress
 from kurier.model.neutron import Port, PortChange, PortFilter
-from kurier.model.records import (
-    LeasedAddress,
-    LeaseRecord,
-    LeaseState,
-    NetworkRecord,
-    SubnetRecord,
-)
-from kurier.model.stock import Stage, StockPort
+from kurier.model.port import POOLED, PortAddress, PortRecord, Stage, is_unattached
+from kurier.model.records import NetworkRecord, SubnetRecord
 from kurier.service.context import Context
+from kurier.service.inspection import Inspection
 from kurier.service.outbox import JobKind, Outbox
-from kurier.service.ports import Ports, before_of, requests_of, unattached
+from kurier.service.ports import Ports, before_of, requests_of
 from kurier.service.recycling import forget_flows
 from kurier.service.stock import Stock
 
@@ -38,13 +33,14 @@ class NamedAddresses:
         self._outbox = outbox
         self._stock = stock
         self._ports = ports
+        self._inspection = Inspection(context, stock)
 
     async def promise(
         self,
         network: NetworkRecord,
         subnet: SubnetRecord,
         address: IPAddress,
-        waiting: LeaseRecord | None,
+        waiting: PortRecord | None,
     ) -> None:
         """Keeps a named address for the endpoint that follows; one that is taken is an error.
 
@@ -57,10 +53,10 @@ class NamedAddresses:
             return
         port = await self._holder(network, subnet, address)
         if waiting is None:
-            lease = self._ports.new_lease(network)
-            self._ledger.put_lease(_promised(lease, subnet, address, port))
-        elif waiting.state is LeaseState.REQUESTED and waiting.port_id is None:
-            self._ledger.put_lease(_promised(waiting, subnet, address, port))
+            lease = self._ports.new(network)
+            self._ledger.put_port(_promised(lease, subnet, address, port))
+        elif waiting.stage is Stage.REQUESTED and waiting.port_id is None:
+            self._ledger.put_port(_promised(waiting, subnet, address, port))
         else:
             await self._exchange(waiting, subnet, address, port)
 
@@ -69,17 +65,18 @@ class NamedAddresses:
     ) -> bool:
         """Takes the port of a pool that has the address; a pool that cannot give it loses it."""
         port = self._stock.holder(subnet.id, address)
-        if port is not None and port.dressed:
-            # Before the lease: what a lease wears is its container's, and stays on.
+        if port is not None and port.used and port.stage in POOLED:
+            # Before it is taken: what a port in use has is its container's, and stays.
             await self._outbox.settle(JobKind.SETTLE, port.id)
+            await self._inspection.look([port])
             port = self._stock.holder(subnet.id, address)
         if port is None:
             return False
-        foreign = port.network != network.id or not alone or port.dressed
-        if foreign or port.stage is Stage.DROPPING:
-            if port.stage is not Stage.DROPPING:
+        foreign = port.network != network.id or not alone or port.used
+        if foreign or port.stage is Stage.RELEASING:
+            if port.stage is not Stage.RELEASING:
                 self._stock.drop(port, "its address was asked for")
-            await self._outbox.settle(JobKind.DROP_STOCK, port.id)
+            await self._ports.dropped(port)
             return False
         lease = self._stock.take_named(port, subnet, address)
         if lease.warm:
@@ -91,15 +88,15 @@ class NamedAddresses:
             raise
         return True
 
-    async def _cleaned(self, lease: LeaseRecord, port: StockPort) -> None:
+    async def _cleaned(self, lease: PortRecord, port: PortRecord) -> None:
         """Makes a port that has not cooled fit at once: the user asked for just this one."""
         await self._context.datapath.unplug(port.device)
         await forget_flows(self._context, port)
-        current = self._ledger.lease(lease.id) or lease
-        self._ledger.put_lease(replace(current, device="", peer=""))
+        current = self._ledger.port(lease.id) or lease
+        self._ledger.put_port(replace(current, device="", peer=""))
 
     async def _exchange(
-        self, lease: LeaseRecord, subnet: SubnetRecord, address: IPAddress, port: Port | None
+        self, lease: PortRecord, subnet: SubnetRecord, address: IPAddress, port: Port | None
     ) -> None:
         """Gives a lease that has a port already the address that the user named."""
         if port is not None and port.id != lease.port_id:
@@ -109,27 +106,27 @@ class NamedAddresses:
                 f"{lease.port_id}: give two addresses of one port, or leave one out.",
             )
         kept = tuple(one for one in lease.addresses if one.subnet_id != subnet.id)
-        named = LeasedAddress(subnet.id, address, subnet.pool_id)
+        named = PortAddress(subnet.id, address, subnet.pool_id)
         wanted = replace(lease, addresses=(*kept, named))
         if port is None:
             change = PortChange(fixed_ips=requests_of(wanted))
             await self._ports.change(wanted, change)
         else:
-            self._ledger.put_lease(wanted)
+            self._ledger.put_port(wanted)
 
     async def _mine_already(
         self, network: NetworkRecord, subnet: SubnetRecord, address: IPAddress
     ) -> bool:
         """Whether this host promised the address to the same question; waits for one going."""
-        for lease in self._ledger.leases():
+        for lease in self._ledger.ports():
             if not any(
                 (one.subnet_id, one.address) == (subnet.id, address) and one.claimed
                 for one in lease.addresses
             ):
                 continue
-            if lease.state is LeaseState.RELEASING:
+            if lease.stage is Stage.RELEASING:
                 await self._ports.dropped(lease)
-            elif unattached(lease) and lease.network == network.id:
+            elif is_unattached(lease) and lease.network == network.id:
                 return True
             elif not self._context.datapath.end_waits(lease.device):
                 # Its container died with an engine that did not say so; nothing can use it.
@@ -174,13 +171,13 @@ class NamedAddresses:
 
 
 def _promised(
-    lease: LeaseRecord, subnet: SubnetRecord, address: IPAddress, port: Port | None
-) -> LeaseRecord:
-    named = LeasedAddress(subnet.id, address, subnet.pool_id)
+    lease: PortRecord, subnet: SubnetRecord, address: IPAddress, port: Port | None
+) -> PortRecord:
+    named = PortAddress(subnet.id, address, subnet.pool_id)
     if port is None:
         return replace(lease, addresses=(*lease.addresses, named))
     others = tuple(
-        LeasedAddress(ip.subnet_id, ip.address, claimed=False)
+        PortAddress(ip.subnet_id, ip.address, claimed=False)
         for ip in port.fixed_ips
         if ip.address != address
     )

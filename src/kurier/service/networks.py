@@ -84,10 +84,19 @@ class Networks:
         async with self._turns.turn(ask.id):
             record = self._ledger.network(ask.id)
             if record is not None and record.state is NetworkState.ACTIVE:
-                return
+                if not self._was_given_up(ask):
+                    return
+                self._schedule_removal(record)
             if record is not None:
                 await self._outbox.settle(JobKind.DROP_NETWORK, ask.id)
             await self._create(ask)
+
+    def _was_given_up(self, ask: NetworkAsk) -> bool:
+        """Whether the engine asks for a network that it holds for failed, or removed, although it
+        was made: it asked for the range again, and addresses of the earlier one will not be asked
+        for any more.
+        """
+        return any(self._fitting(pool) for pool in ask.pools)
 
     async def _create(self, ask: NetworkAsk) -> None:
         options = parse_network_options(ask.options)
@@ -125,21 +134,32 @@ class Networks:
         record = self._ledger.network(network_id)
         if record is None:
             record = NetworkRecord(network_id, NetworkState.REMOVING, self._context.clock.now())
+        await self._removed(record)
+
+    async def _removed(self, record: NetworkRecord) -> None:
         self._schedule_removal(record)
         try:
             async with asyncio.timeout(_REMOVAL_PATIENCE):
-                await self._outbox.settle(JobKind.DROP_NETWORK, network_id)
+                await self._outbox.settle(JobKind.DROP_NETWORK, record.id)
         except TimeoutError:
-            LOG.info("network %s takes long to remove; that goes on", network_id)
+            LOG.info("network %s takes long to remove; that goes on", record.id)
             return
         except KurierError as error:
             if error.code is Code.IN_USE:
                 raise
-            LOG.warning("network %s is removed later: %s", network_id, error.sentence)
+            LOG.warning("network %s is removed later: %s", record.id, error.sentence)
             return
-        left = self.left_standing().get(network_id)
+        left = self.left_standing().get(record.id)
         if left:
             raise KurierError(Code.IN_USE, left)
+
+    def leave_to_outbox(self, record: NetworkRecord) -> None:
+        """Has a network that the engine does not know taken away in the background."""
+        self._schedule_removal(record)
+
+    async def forget(self, record: NetworkRecord) -> None:
+        """Takes such a network away; IN_USE where it must be left standing, in a sentence."""
+        await self._removed(record)
 
     async def take_back(self, record: NetworkRecord) -> None:
         """Removes what was just made for a network, whatever else has its id."""
@@ -207,13 +227,17 @@ class Networks:
         except (KurierError, TimeoutError) as undo:
             LOG.warning("what was made for network %s is removed later: %s", network_id, undo)
 
-    def _part(self, data: PoolData, options: NetworkOptions) -> Part:
-        """A range of the network with the pool that the engine asked for first."""
-        fitting = [
+    def _fitting(self, data: PoolData) -> list[PoolRecord]:
+        """The ranges asked for that this one of a network may be, newest first."""
+        return [
             pool
             for pool in self._pools.unbound(data.cidr)
             if data.gateway is None or pool.gateway in (None, data.gateway)
         ]
+
+    def _part(self, data: PoolData, options: NetworkOptions) -> Part:
+        """A range of the network with the pool that the engine asked for first."""
+        fitting = self._fitting(data)
         if data.cidr.prefixlen == 0:
             raise bad_request(
                 "Range 0.0.0.0/0 cannot be a Neutron subnet: use --ipam-driver kuryr and --subnet."

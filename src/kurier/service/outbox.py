@@ -35,10 +35,8 @@ class JobKind(StrEnum):
     SETTLE = "settle"
     """Tell Neutron whose a port is: a container's (name, device id, DNS name, tags, exposed
     ports), or its pool's again."""
-    DROP_LEASE = "drop-lease"
-    """Unplug a lease's device and delete its port, or give an adopted port back."""
-    DROP_STOCK = "drop-stock"
-    """Unplug and delete a port of a pool."""
+    DROP_PORT = "drop-port"
+    """Unplug a port that was given up and delete it, or give it back to whose it was."""
     DROP_NETWORK = "drop-network"
     """Take an engine network's mark off Neutron, and the network too if it is the last."""
     FORGET_NETWORK = "forget-network"
@@ -48,23 +46,23 @@ class JobKind(StrEnum):
     DROP_ENDPOINT = "drop-endpoint"
     """Remove the port of an endpoint that the ledger never knew, by its tags."""
     DROP_GROUP = "drop-group"
-    """Remove a group for exposed ports that no lease of this host wears."""
+    """Remove a group for exposed ports that no port of this host wears."""
     SWEEP_GROUP = "sweep-group"
     """Remove groups of a name for exposed ports that a kill or a lost answer left half-made."""
     DROP_KURYR_POOL = "drop-kuryr-pool"
     """Remove a subnet pool that kuryr-libnetwork made for one network."""
     DROP_PLUG = "drop-plug"
-    """Remove a device from the switch that no lease knows."""
+    """Remove a device from the switch that the ledger does not know."""
     NAME_NETWORK = "name-network"
     """Learn from the engine what its user called a network; the reconciler asks again."""
-    DROP_PORT = "drop-port"
-    """Delete a port of this host's that no lease knows."""
+    DROP_STRAY = "drop-stray"
+    """Delete a port of this host's that the ledger does not know."""
 
 
 Handler = Callable[[Job], Awaitable[None]]
 
 
-STANDS_BACK = {JobKind.SETTLE, JobKind.DROP_LEASE, JobKind.DROP_STOCK, JobKind.DROP_GROUP}
+STANDS_BACK = {JobKind.SETTLE, JobKind.DROP_PORT, JobKind.DROP_GROUP}
 """What can wait while containers start and stop."""
 PRESSING = "pressing"
 """In a job's payload: a user waits for what it does, so that it never stands back."""

@@ -100,6 +100,11 @@ class Pools:
         self._give_up(record)
         await self.announce()
 
+    @property
+    def creating(self) -> bool:
+        """Whether a network is being made."""
+        return self._creations > 0
+
     @contextmanager
     def awaited(self) -> Iterator[None]:
         """While a network is being made, whatever Neutron takes for it."""

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lease's Neutron port: made in one write, or adopted, and taken away or given back."""
+"""A port in Neutron: made in one write, or adopted, changed, and deleted or given back."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from kurier.model import tags
 from kurier.model.errors import NOTHING_WAS_MADE, Code, KurierError
-from kurier.model.ids import LeaseId, NetworkId, PortId, QosPolicyId, SecurityGroupId
+from kurier.model.ids import NetworkId, PortId, PortKey, QosPolicyId, SecurityGroupId
+from kurier.model.likeness import as_made, is_anothers, unless_same
 from kurier.model.naming import port_name
 from kurier.model.neutron import (
     FixedIpRequest,
@@ -20,16 +20,16 @@ from kurier.model.neutron import (
     PortFilter,
     PortSpec,
 )
-from kurier.model.records import (
-    Job,
-    LeasedAddress,
-    LeaseEvent,
-    LeaseRecord,
-    LeaseState,
-    NetworkRecord,
+from kurier.model.port import (
+    Event,
+    PortAddress,
     PortBefore,
+    PortRecord,
+    Stage,
     move,
 )
+from kurier.model.records import Job, NetworkRecord
+from kurier.service.absence import unless_gone
 from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.doing import doing
 from kurier.service.gathering import Gathering
@@ -50,7 +50,7 @@ class Guard:
 
 
 class Ports:
-    """The Neutron ports behind this host's leases."""
+    """This host's ports, as far as Neutron has them."""
 
     def __init__(self, context: Context, outbox: Outbox, stock: Stock) -> None:
         self._context = context
@@ -58,17 +58,15 @@ class Ports:
         self._outbox = outbox
         self._stock = stock
         self._gathering = Gathering(context.cloud, context.settings.pool.gather)
-        self.under_way: set[LeaseId] = set()
-        """Leases whose port Neutron is making or changing: no reconcile pass may judge them."""
-        outbox.handle(JobKind.DROP_LEASE, self._drop)
+        outbox.handle(JobKind.DROP_PORT, self._drop)
 
-    def new_lease(self, network: NetworkRecord) -> LeaseRecord:
-        """A lease on a network that nothing was promised for yet; not in the ledger."""
+    def new(self, network: NetworkRecord) -> PortRecord:
+        """A port on a network that nothing was promised for yet; not in the ledger."""
         if network.neutron_id is None:
             raise KurierError(Code.NOT_FOUND, f"Network {network.id} has no Neutron network yet.")
-        return LeaseRecord(
-            LeaseId(self._context.names.hex(32)),
-            LeaseState.REQUESTED,
+        return PortRecord(
+            PortKey(self._context.names.hex(32)),
+            Stage.REQUESTED,
             network.id,
             network.neutron_id,
             self._context.clock.now(),
@@ -76,27 +74,27 @@ class Ports:
 
     async def make(
         self,
-        lease: LeaseRecord,
+        record: PortRecord,
         addresses: tuple[FixedIpRequest, ...],
         guard: Guard,
         mac: str | None = None,
-    ) -> LeaseRecord:
-        """Creates the port of a requested lease, with all that it shall have, in one write.
+    ) -> PortRecord:
+        """Creates a requested port, with all that it shall have, in one write.
 
-        The lease is in the ledger before Neutron is asked, and its id is the port's `device_id`:
+        The record is in the ledger before Neutron is asked, and its key is the port's `device_id`:
         a port whose answer is lost is found by it.
         """
-        self._ledger.put_lease(lease)
+        self._ledger.put_port(record)
         doing("Neutron was making the port")
         try:
-            with self._working_on(lease):
-                port = await self._created(await self._spec(lease, addresses, guard, mac))
+            with self._stock.working_on([record]):
+                port = await self._created(await self._spec(record, addresses, guard, mac))
         except BaseException as error:
-            self._forget(lease, error)
+            self._forget(record, error)
             raise
-        made = self._with_port(lease, port, guard)
+        made = self._as_made(record, port, guard)
         self._refuse_released(made)
-        self._ledger.put_lease(made)
+        self._ledger.put_port(made)
         try:
             refuse_unusable(port)
         except KurierError:
@@ -104,98 +102,90 @@ class Ports:
             raise
         return made
 
-    async def adopt(self, lease: LeaseRecord, guard: Guard, mac: str) -> LeaseRecord:
-        """Takes over the unbound port that a lease was promised; `before` tells how it was."""
-        if lease.before is None or lease.port_id is None:
-            raise ValueError(f"lease {lease.id} has no port to adopt")
-        if mac and mac != lease.before.mac:
+    async def adopt(self, record: PortRecord, guard: Guard, mac: str) -> PortRecord:
+        """Takes over the unbound port that an endpoint was promised; `before` tells how it was."""
+        if record.before is None or record.port_id is None:
+            raise ValueError(f"{record.id} is no port to adopt")
+        if mac and mac != record.before.mac:
             raise KurierError(
                 Code.CONFLICT,
-                f"Port {lease.port_id} has MAC address {lease.before.mac}, not {mac}: leave "
+                f"Port {record.port_id} has MAC address {record.before.mac}, not {mac}: leave "
                 "--mac-address out or give the port's own.",
             )
         change = PortChange(
-            device_id=lease.id,
+            device_id=record.id,
             device_owner=DEVICE_OWNER,
             host_id=await self._context.host(),
             security_groups=guard.groups,
             qos_policy_id=guard.qos,
             port_security=guard.port_security,
         )
-        doing(f"Neutron was handing over port {lease.port_id}")
+        doing(f"Neutron was handing over port {record.port_id}")
         try:
-            with self._working_on(lease):
-                port = await self._context.cloud.update_port(lease.port_id, change)
+            with self._stock.working_on([record]):
+                port = await self._context.cloud.update_port(record.port_id, change)
         except BaseException as error:
             if is_unanswered(error):  # it may be handed over yet, and is then to be given back
-                self.release(lease, why=why_again(error))
+                self.release(record, why=why_again(error))
             raise
-        adopted = self._with_port(lease, port, guard)
-        self._ledger.put_lease(adopted)
+        adopted = self._as_made(record, port, guard)
+        self._ledger.put_port(adopted)
         refuse_unusable(port)
         return adopted
 
-    async def change(self, lease: LeaseRecord, change: PortChange) -> LeaseRecord:
+    async def change(self, record: PortRecord, change: PortChange) -> PortRecord:
         """Changes what an endpoint asked for after its port was made.
 
         Before Neutron is asked the ledger knows that the port is not as its pool makes them any
         more, whatever becomes of the question.
         """
-        port_id = lease.port_id
+        port_id = record.port_id
         if port_id is None or change.is_empty():
-            return lease
-        stored = self._ledger.lease(lease.id)
+            return record
+        stored = self._ledger.port(record.id)
         if stored is not None and stored.recycle:
-            self._ledger.put_lease(replace(stored, recycle=False))
-        lease = replace(lease, recycle=False)
-        with self._working_on(lease):
+            self._ledger.put_port(replace(stored, recycle=False))
+        record = replace(record, recycle=False)
+        with self._stock.working_on([record]):
             if change.mac is not None:
                 # Neutron changes the MAC address of unbound ports alone.
                 await self._context.cloud.update_port(port_id, PortChange(host_id=""))
                 change = replace(change, host_id=await self._context.host())
             port = await self._context.cloud.update_port(port_id, change)
         refuse_unusable(port)
-        changed = replace(lease, mac=port.mac, addresses=_merge(lease.addresses, port))
+        changed = replace(record, mac=port.mac, addresses=_merge(record.addresses, port))
         if change.security_groups is not None:
             changed = replace(changed, groups=change.security_groups)
-        self._ledger.put_lease(changed)
+        self._ledger.put_port(changed)
         return changed
 
     def release(
-        self, lease: LeaseRecord, delay: float = 0.0, why: Mapping[str, str] | None = None
+        self, record: PortRecord, delay: float = 0.0, why: Mapping[str, str] | None = None
     ) -> None:
-        """A lease is given back: its port goes to the network's pool, or the outbox takes device
-        and port away. Releasing what is being released changes nothing.
+        """An endpoint's port is given back: it goes to the network's pool, or the outbox takes
+        device and port away. Releasing what is being released changes nothing.
         """
-        if lease.state is LeaseState.RELEASING:
-            if self._ledger.job(JobKind.DROP_LEASE, lease.id) is None:
-                self._outbox.add(JobKind.DROP_LEASE, lease.id)
+        if record.stage is Stage.RELEASING:
+            if self._ledger.job(JobKind.DROP_PORT, record.id) is None:
+                self._outbox.add(JobKind.DROP_PORT, record.id)
             return
-        if not why and self._stock.takes_back(lease):
-            self._stock.take_back(lease)
+        if not why and self._stock.takes_back(record):
+            self._stock.take_back(record)
             return
         with self._ledger.transaction():
-            self._ledger.put_lease(replace(lease, state=move(lease.state, LeaseEvent.RELEASED)))
-            self._outbox.add(JobKind.DROP_LEASE, lease.id, delay=delay, **(why or {}))
+            self._stock.put(record, Event.RELEASED)
+            self._outbox.add(JobKind.DROP_PORT, record.id, delay=delay, **(why or {}))
 
-    async def dropped(self, lease: LeaseRecord) -> None:
-        """Waits until a released lease's port is gone from Neutron."""
-        await self._outbox.settle(JobKind.DROP_LEASE, lease.id)
+    async def dropped(self, record: PortRecord) -> None:
+        """Waits until a released port is gone from Neutron."""
+        await self._outbox.settle(JobKind.DROP_PORT, record.id)
 
-    @contextmanager
-    def _working_on(self, lease: LeaseRecord) -> Iterator[None]:
-        self.under_way.add(lease.id)
-        try:
-            yield
-        finally:
-            self.under_way.discard(lease.id)
-
-    def _refuse_released(self, made: LeaseRecord) -> None:
-        """A lease that was given back while its port was made stays so, or the port of a live
+    def _refuse_released(self, made: PortRecord) -> None:
+        """A port that was given back while Neutron made it stays so, or the port of a live
         container would go with it later.
         """
-        stored = self._ledger.lease(made.id)
-        if stored is None or stored.state is not LeaseState.REQUESTED:
+        stored = self._ledger.port(made.id)
+        if stored is None or stored.stage is not Stage.REQUESTED:
             self.release(made)
             raise KurierError(
                 Code.CONFLICT,
@@ -203,11 +193,11 @@ class Ports:
                 "again.",
             )
 
-    def _forget(self, lease: LeaseRecord, error: BaseException) -> None:
+    def _forget(self, record: PortRecord, error: BaseException) -> None:
         if isinstance(error, KurierError) and error.code in NOTHING_WAS_MADE:
-            self._ledger.drop_lease(lease.id)
+            self._ledger.drop_port(record.id)
         else:
-            self.release(lease, delay=LOST_ANSWER_DELAY, why=why_again(error))
+            self.release(record, delay=LOST_ANSWER_DELAY, why=why_again(error))
 
     async def _created(self, spec: PortSpec) -> Port:
         """What nobody else can have asked for goes with others; a named address or MAC address is
@@ -219,55 +209,62 @@ class Ports:
 
     async def _spec(
         self,
-        lease: LeaseRecord,
+        record: PortRecord,
         addresses: tuple[FixedIpRequest, ...],
         guard: Guard,
         mac: str | None,
     ) -> PortSpec:
-        spec = await own_port(self._context, lease.id, lease.neutron_network, guard, tags.LEASED)
+        spec = await own_port(self._context, record.id, record.neutron_network, guard, tags.LEASED)
         return replace(
             spec,
             fixed_ips=addresses,
             mac=mac or None,
-            description=f"Kurier: Docker network {lease.network}",
+            description=f"Kurier: Docker network {record.network}",
         )
 
-    def _with_port(self, lease: LeaseRecord, port: Port, guard: Guard) -> LeaseRecord:
+    def _as_made(self, record: PortRecord, port: Port, guard: Guard) -> PortRecord:
         return replace(
-            lease,
-            state=move(lease.state, LeaseEvent.PORT_MADE),
+            record,
+            stage=move(record.stage, Event.MADE),
+            since=self._context.clock.now(),
             port_id=port.id,
             mac=port.mac,
-            addresses=_merge(lease.addresses, port),
+            addresses=_merge(record.addresses, port),
             groups=guard.groups,
+            made=as_made(port) if record.before is None else None,
         )
 
     async def _drop(self, job: Job) -> None:
         # What is being settled would else be put on a port that was given back, or make a group
         # that nobody remembers.
         await self._outbox.ended(JobKind.SETTLE, job.key)
-        lease = self._ledger.lease(LeaseId(job.key))
-        if lease is None:
+        record = self._ledger.port(PortKey(job.key))
+        if record is None or record.stage is not Stage.RELEASING:
             return
-        if lease.device:
-            await self._context.datapath.unplug(lease.device)
-        if lease.before is not None and lease.port_id is not None:
-            await self._give_back(lease.port_id, lease.before)
+        if record.device:
+            await self._context.datapath.unplug(record.device)
+        if record.before is not None and record.port_id is not None:
+            await self._give_back(record.port_id, record.before)
         else:
-            for port_id in await self._made_ports(lease):
+            for port_id in await self._made_ports(record):
                 await self._context.cloud.delete_port(port_id)
         if not self._outbox.last_look(job):
             return
         with self._ledger.transaction():
-            self._ledger.drop_lease(lease.id)
-            if lease.exposing_group:
-                self._outbox.add(JobKind.DROP_GROUP, lease.exposing_group)
+            self._ledger.drop_port(record.id)
+            if record.exposing_group:
+                self._outbox.add(JobKind.DROP_GROUP, record.exposing_group)
+        self._stock.has_room_again(record.network)
 
-    async def _made_ports(self, lease: LeaseRecord) -> list[PortId]:
-        if lease.port_id is not None:
-            return [lease.port_id]
+    async def _made_ports(self, record: PortRecord) -> list[PortId]:
+        if record.port_id is not None:
+            port = await unless_gone(self._context.cloud.port(record.port_id))
+            if port is not None and is_anothers(record, port):
+                LOG.warning("port %s is left to host %s, which has it", port.id, port.host_id)
+                return []
+            return [record.port_id]
         lost = await self._context.cloud.ports(
-            PortFilter(network_id=lease.neutron_network, device_id=lease.id)
+            PortFilter(network_id=record.neutron_network, device_id=record.id)
         )
         return [port.id for port in lost]
 
@@ -301,7 +298,7 @@ async def remove_marks(cloud: Cloud, port: Port, kept: Iterable[str] = ()) -> No
 
 
 async def own_port(
-    context: Context, key: LeaseId, network: NetworkId, guard: Guard, role: str
+    context: Context, key: PortKey, network: NetworkId, guard: Guard, role: str
 ) -> PortSpec:
     """A port of this host's to create: named and found by its key, guarded, tagged. What it is for
     and which addresses it gets is the caller's to say.
@@ -384,26 +381,16 @@ def refuse_unusable(port: Port) -> None:
         )
 
 
-def unless_same(now: str, wanted: str) -> str | None:
-    """What a change has to say to make `wanted` of `now`; None where nothing."""
-    return None if now == wanted else wanted
-
-
-def _merge(addresses: tuple[LeasedAddress, ...], port: Port) -> tuple[LeasedAddress, ...]:
-    """The port's addresses, each with what the lease knew of it."""
+def _merge(addresses: tuple[PortAddress, ...], port: Port) -> tuple[PortAddress, ...]:
+    """The port's addresses, each with what the ledger knew of it."""
     known = {(one.subnet_id, one.address): one for one in addresses}
     return tuple(
         known.get((ip.subnet_id, ip.address))
-        or LeasedAddress(ip.subnet_id, ip.address, claimed=False)
+        or PortAddress(ip.subnet_id, ip.address, claimed=False)
         for ip in port.fixed_ips
     )
 
 
-def requests_of(lease: LeaseRecord) -> tuple[FixedIpRequest, ...]:
-    """A lease's addresses as a request for exactly these."""
-    return tuple(FixedIpRequest(one.subnet_id, one.address) for one in lease.addresses)
-
-
-def unattached(lease: LeaseRecord) -> bool:
-    """Whether a lease still waits for its endpoint."""
-    return lease.endpoint is None and lease.state in (LeaseState.REQUESTED, LeaseState.ALLOCATED)
+def requests_of(record: PortRecord) -> tuple[FixedIpRequest, ...]:
+    """A port's addresses as a request for exactly these."""
+    return tuple(FixedIpRequest(one.subnet_id, one.address) for one in record.addresses)

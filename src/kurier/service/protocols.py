@@ -18,10 +18,10 @@ from kurier.model.ids import (
     EndpointId,
     IPAddress,
     IPNetwork,
-    LeaseId,
     NetworkId,
     PoolId,
     PortId,
+    PortKey,
     QosPolicyId,
     SecurityGroupId,
     SubnetId,
@@ -43,8 +43,8 @@ from kurier.model.neutron import (
     SubnetPool,
     SubnetSpec,
 )
-from kurier.model.records import Job, LeaseRecord, NetworkRecord, PoolRecord
-from kurier.model.stock import StockPort
+from kurier.model.port import PortRecord
+from kurier.model.records import Job, NetworkRecord, PoolRecord
 from kurier.model.wiring import End, Plug, Plugged, SwitchFacts
 
 
@@ -135,8 +135,15 @@ class Cloud(Protocol):
     async def replace_tags(self, kind: Kind, resource_id: str, tags: Sequence[str]) -> None:
         """Gives a resource that is ours, and that nobody else tags, just these; NOT_FOUND."""
 
-    async def update_port(self, port_id: PortId, change: PortChange) -> Port:
-        """NOT_FOUND, ADDRESS_IN_USE, ADDRESS_INVALID."""
+    async def update_port(
+        self, port_id: PortId, change: PortChange, revision: int | None = None
+    ) -> Port:
+        """NOT_FOUND, ADDRESS_IN_USE, ADDRESS_INVALID; CHANGED where a revision is insisted on and
+        it has another.
+        """
+
+    async def led_to(self, ports: Sequence[PortId]) -> frozenset[PortId]:
+        """Those of these ports that a floating IP, or a port forwarding of one, leads to."""
 
     async def delete_port(self, port_id: PortId) -> None: ...
 
@@ -196,6 +203,14 @@ class Datapath(Protocol):
     async def announce(self, sandbox: str, mac: str, addresses: Sequence[IPAddress]) -> bool:
         """Tells neighbours who has these addresses now; False where no interface is up."""
 
+    async def replug(self, plug: Plug) -> bool:
+        """Puts back a port that stood in the switch: its row, and its end of the pair up, whoever
+        has the other end. False where the pair is gone: nothing can serve who had it.
+        """
+
+    async def lost(self) -> None:
+        """Waits until somebody else removes or changes what stands in the switch for a port."""
+
     async def unplug(self, device: str) -> None:
         """Takes the port out of the switch and deletes the pair. What is gone is gone."""
 
@@ -233,16 +248,14 @@ class Ledger(Protocol):
     def put_network(self, network: NetworkRecord) -> None: ...
     def drop_network(self, network_id: DockerNetworkId) -> None: ...
 
-    def lease(self, lease_id: LeaseId) -> LeaseRecord | None: ...
-    def lease_of_endpoint(self, endpoint_id: EndpointId) -> LeaseRecord | None: ...
-    def leases(self, network_id: DockerNetworkId | None = None) -> list[LeaseRecord]: ...
-    def put_lease(self, lease: LeaseRecord) -> None: ...
-    def drop_lease(self, lease_id: LeaseId) -> None: ...
+    def port(self, key: PortKey) -> PortRecord | None: ...
 
-    def stock_port(self, lease_id: LeaseId) -> StockPort | None: ...
-    def stock(self) -> list[StockPort]: ...
-    def put_stock(self, port: StockPort) -> None: ...
-    def drop_stock(self, lease_id: LeaseId) -> None: ...
+    def port_of_endpoint(self, endpoint_id: EndpointId) -> PortRecord | None:
+        """The port that an endpoint has; one that is being released only if there is no other."""
+
+    def ports(self, network_id: DockerNetworkId | None = None) -> list[PortRecord]: ...
+    def put_port(self, port: PortRecord) -> None: ...
+    def drop_port(self, key: PortKey) -> None: ...
 
     def put_job(self, job: Job) -> None:
         """Adds a job, or replaces the one with the same kind and key."""

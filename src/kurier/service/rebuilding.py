@@ -10,7 +10,8 @@ import logging
 from kurier.model.errors import KurierError
 from kurier.model.ids import PortId
 from kurier.model.neutron import Port
-from kurier.model.records import LeasedAddress, LeaseRecord, LeaseState, NetworkRecord
+from kurier.model.port import PortAddress, PortRecord, Stage
+from kurier.model.records import NetworkRecord
 from kurier.model.upkeep import Snapshot, endpoint_in
 from kurier.model.wiring import Plugged
 from kurier.service.context import Context
@@ -45,12 +46,12 @@ class Rebuilding:
         network = _network_of(port, networks)
         ledger = self._context.ledger
         # Looking for the network took its time: the engine may have asked for it meanwhile.
-        if endpoint is None or network is None or ledger.lease_of_endpoint(endpoint):
+        if endpoint is None or network is None or ledger.port_of_endpoint(endpoint):
             return
-        ledger.put_lease(
-            LeaseRecord(
-                plug.lease_id,
-                LeaseState.LEASED,
+        ledger.put_port(
+            PortRecord(
+                plug.key,
+                Stage.LEASED,
                 network.id,
                 network.neutron_id or port.network_id,
                 self._context.clock.now(),
@@ -73,9 +74,8 @@ def _network_of(port: Port, networks: list[NetworkRecord]) -> NetworkRecord | No
     return told[0] if told else None
 
 
-def _addresses(port: Port, network: NetworkRecord) -> tuple[LeasedAddress, ...]:
+def _addresses(port: Port, network: NetworkRecord) -> tuple[PortAddress, ...]:
     pools = {subnet.id: subnet.pool_id for subnet in network.subnets}
     return tuple(
-        LeasedAddress(one.subnet_id, one.address, pools.get(one.subnet_id))
-        for one in port.fixed_ips
+        PortAddress(one.subnet_id, one.address, pools.get(one.subnet_id)) for one in port.fixed_ips
     )

@@ -12,14 +12,16 @@ from typing import TypeVar
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import LeaseId, PortId
+from kurier.model.ids import PortId, PortKey
+from kurier.model.likeness import lost_word
 from kurier.model.neutron import Port, PortFilter
-from kurier.model.records import LeaseState
-from kurier.model.stock import Stage, StageEvent, StockPort
-from kurier.model.upkeep import Plan, Snapshot, Suspect, astray, plan
+from kurier.model.port import IN_USE, POOLED, PortRecord, Stage
+from kurier.model.trouble import Kind, Trouble
+from kurier.model.upkeep import Plan, Snapshot, Suspect, astray, plan, trouble_of
 from kurier.service.context import Context
 from kurier.service.exposure import Exposure
-from kurier.service.growth import Growth
+from kurier.service.forgotten import Forgotten
+from kurier.service.mending import Mending
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.pools import Pools
 from kurier.service.ports import Ports
@@ -40,7 +42,8 @@ class PassReport:
     unplugged: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
-    reports: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    """What only people can mend."""
     unknown: tuple[str, ...] = field(default=())
     """Whose answer did not come; nothing was concluded there."""
 
@@ -51,11 +54,12 @@ class Hands:
 
     ports: Ports
     stock: Stock
-    growth: Growth
+    mending: Mending
     exposure: Exposure
     rebuilding: Rebuilding
     titles: Titles
     pools: Pools
+    forgotten: Forgotten
 
 
 class Reconciler:
@@ -79,6 +83,10 @@ class Reconciler:
                 LOG.exception("reconcile pass failed")
             await asyncio.sleep(self._context.settings.reconcile_interval)
 
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What the last pass found that only people can mend."""
+        return () if self.last is None else self.last.troubles
+
     async def turn(self) -> PassReport:
         """One pass."""
         async with self._one:
@@ -87,11 +95,16 @@ class Reconciler:
             decided = plan(snapshot, self._seen, grace)
             self._remember(snapshot, decided)
             self._carry_out(decided)
+            troubles = [
+                *decided.troubles,
+                *await self._of_containers(decided, snapshot),
+                *(await _asked("engine", self._hands.forgotten.look()) or ()),
+            ]
             await self._replace(decided.replace)
             await self._hands.rebuilding.rebuild(decided.rebuild, snapshot)
             await self._hands.titles.learn()
             self._hands.pools.forget_forsaken()
-            self.last = _report(snapshot, decided, unknown)
+            self.last = _report(snapshot, decided, troubles, unknown)
             return self.last
 
     async def _look(self) -> tuple[Snapshot, tuple[str, ...]]:
@@ -106,19 +119,18 @@ class Reconciler:
         unknown = tuple(name for name, answer in answers.items() if answer is None)
         snapshot = Snapshot(
             self._context.clock.now(),
-            tuple(self._ledger.leases()),
+            tuple(self._ledger.ports()),
             None if plugged is None else tuple(plugged),
             endpoints,
             None if ports is None else tuple(ports),
             at_work | self._at_work(),
-            tuple(self._ledger.stock()),
             begun,
             unworn,
         )
         return snapshot, unknown
 
-    def _at_work(self) -> frozenset[LeaseId]:
-        return frozenset(self._hands.ports.under_way | self._hands.growth.under_way)
+    def _at_work(self) -> frozenset[PortKey]:
+        return frozenset(self._hands.stock.under_way)
 
     async def _own_ports(self) -> list[Port]:
         """This host's, of every environment that it was in."""
@@ -135,38 +147,66 @@ class Reconciler:
         self._seen = {one: self._seen.get(one, snapshot.now) for one in decided.suspects}
 
     def _carry_out(self, decided: Plan) -> None:
-        for lease_id in decided.release:
-            lease = self._ledger.lease(lease_id)
-            if lease is not None and lease.state is not LeaseState.RELEASING:
+        for key in decided.release:
+            lease = self._ledger.port(key)
+            if lease is not None and lease.stage in IN_USE:
                 self._hands.ports.release(lease)
-        self._plug_anew(decided.replug)
+        self._hands.mending.plug_anew(decided.replug)
+        for key in decided.settle:
+            if self._ledger.job(JobKind.SETTLE, key) is None:
+                self._outbox.add(JobKind.SETTLE, key)
         for device in decided.unplug:
             self._outbox.add(JobKind.DROP_PLUG, device)
         for port_id in decided.delete:
-            self._outbox.add(JobKind.DROP_PORT, port_id)
+            self._outbox.add(JobKind.DROP_STRAY, port_id)
         for group in decided.drop_groups:
             self._outbox.add(JobKind.DROP_GROUP, group)
-        for lease in self._ledger.leases():
-            forgotten = self._ledger.job(JobKind.DROP_LEASE, lease.id) is None
-            if lease.state is LeaseState.RELEASING and forgotten:
-                self._outbox.add(JobKind.DROP_LEASE, lease.id)
+        for port in self._ledger.ports():
+            if port.stage is Stage.RELEASING:
+                self._hands.ports.release(port)  # where its job was lost
 
-    def _plug_anew(self, waiting: Iterable[LeaseId]) -> None:
-        for lease_id in waiting:
-            port = self._ledger.stock_port(lease_id)
-            if port is not None and port.stage is Stage.READY:
-                self._hands.stock.put(port, StageEvent.UNPLUGGED, "the switch did not serve it")
+    async def _of_containers(self, decided: Plan, snapshot: Snapshot) -> list[Trouble]:
+        """Puts ports of containers right, and tells what is beyond that of those that run."""
+        cut_off = await _asked("switch", self._hands.mending.restore(decided.restore)) or []
+        gone = [await self._missed(key) for key in decided.miss]
+        running = {
+            trouble_of(port, Kind.CUT_OFF, "").whom
+            for port in snapshot.known
+            if port.endpoint in (snapshot.endpoints or ())
+        }
+        found = (*cut_off, *gone)
+        return [one for one in found if one is not None and one.whom in running]
 
-    async def _replace(self, strays: Iterable[LeaseId]) -> None:
-        for lease_id in strays:
-            port = self._ledger.stock_port(lease_id)
-            if port is None or port.stage in (Stage.MAKING, Stage.DROPPING):
+    async def _missed(self, key: PortKey) -> Trouble | None:
+        """By Neutron's word on the port itself: one that only lost its tags gets them again."""
+        port = self._ledger.port(key)
+        if port is None or port.stage is not Stage.LEASED or port.port_id is None:
+            return None
+        try:
+            found = await self._context.cloud.port(port.port_id)
+        except KurierError as error:
+            if error.code is not Code.NOT_FOUND:
+                return None
+            return trouble_of(
+                port,
+                Kind.PORT_GONE,
+                "was deleted in Neutron, so that nothing reaches the container: restart it to "
+                "give it a new one.",
+            )
+        if port.before is None and lost_word(port, found):
+            self._outbox.add(JobKind.SETTLE, key)
+        return None
+
+    async def _replace(self, strays: Iterable[PortKey]) -> None:
+        for key in strays:
+            port = self._ledger.port(key)
+            if port is None or port.stage not in POOLED:
                 continue
             reason = await self._proven(port)
-            if reason and self._ledger.stock_port(lease_id) == port:
+            if reason and self._ledger.port(key) == port:
                 self._hands.stock.drop(port, reason)
 
-    async def _proven(self, port: StockPort) -> str:
+    async def _proven(self, port: PortRecord) -> str:
         """What is wrong with a port of a pool by Neutron's word on the port itself: two lists in a
         row may lack what is there.
         """
@@ -194,13 +234,15 @@ async def _asked(whom: str, answer: Awaitable[_Answer]) -> _Answer | None:
         return None
 
 
-def _report(snapshot: Snapshot, decided: Plan, unknown: tuple[str, ...]) -> PassReport:
+def _report(
+    snapshot: Snapshot, decided: Plan, troubles: list[Trouble], unknown: tuple[str, ...]
+) -> PassReport:
     return PassReport(
         snapshot.now,
         tuple(decided.release),
         decided.unplug,
         tuple(decided.delete),
         tuple(f"{one.kind} {one.key}: {one.reason}" for one in decided.suspects),
-        decided.reports,
+        tuple(troubles),
         unknown,
     )

@@ -6,15 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kurier.model.errors import KurierError
+from kurier.model.port import Event, PortRecord
 from kurier.model.records import NetworkRecord
-from kurier.model.stock import StageEvent, StockPort
-from kurier.model.wiring import End
+from kurier.model.wiring import End, plug_of
 from kurier.service.context import Context
-from kurier.service.growth import plug_of
 from kurier.service.stock import Stock
 
 _HELD = "its device is still in another network namespace"
-_DRESSED = "Neutron has not taken its former container's security group off yet"
 
 
 class Recycling:
@@ -25,16 +23,13 @@ class Recycling:
         self._ledger = context.ledger
         self._stock = stock
 
-    async def finish(self, port: StockPort, network: NetworkRecord) -> None:
+    async def finish(self, port: PortRecord, network: NetworkRecord) -> None:
         """After its time: connection tracking forgotten, the sandbox's end as new, then ready.
 
         A port whose device somebody still holds waits on; one whose device is gone is plugged
         anew; one that cannot be made clean is given up.
         """
-        if port.dressed:
-            self._wait(port, _DRESSED)
-            return
-        end = await self._context.datapath.reset(plug_of(port, network))
+        end = await self._context.datapath.reset(plug_of(port, network.mtu))
         if end is End.AWAY:
             self._wait(port, _HELD)
             return
@@ -47,19 +42,19 @@ class Recycling:
         if not self._unchanged(port):
             return
         if end is End.WAITING:
-            self._stock.put(port, StageEvent.COOLED)
+            self._stock.put(port, Event.COOLED)
         else:
-            self._stock.put(port, StageEvent.UNPLUGGED, "its device went with its container")
+            self._stock.put(port, Event.UNPLUGGED, "its device went with its container")
 
-    def _unchanged(self, port: StockPort) -> bool:
-        return self._ledger.stock_port(port.id) == port
+    def _unchanged(self, port: PortRecord) -> bool:
+        return self._ledger.port(port.id) == port
 
-    def _wait(self, port: StockPort, reason: str) -> None:
+    def _wait(self, port: PortRecord, reason: str) -> None:
         if port.reason != reason and self._unchanged(port):
-            self._ledger.put_stock(replace(port, reason=reason))
+            self._ledger.put_port(replace(port, reason=reason))
 
 
-async def forget_flows(context: Context, port: StockPort) -> None:
+async def forget_flows(context: Context, port: PortRecord) -> None:
     """Has the switch forget what a port's former container was connected to; SWITCH_ERROR."""
     if port.port_id is not None:
         addresses = tuple(one.address for one in port.addresses)

@@ -21,16 +21,16 @@ from kurier.model.naming import (
     reserving_key,
 )
 from kurier.model.neutron import Kind, Network, Port, PortFilter
-from kurier.model.records import Job, LeaseState, NetworkRecord, NetworkState
-from kurier.model.stock import Stage
+from kurier.model.port import IN_USE
+from kurier.model.records import Job, NetworkRecord, NetworkState
 from kurier.model.swarm import has_rivals, is_definition
 from kurier.service.absence import unless_gone
 from kurier.service.context import Context
-from kurier.service.growth import Growth
 from kurier.service.holders import holders, named
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports
 from kurier.service.recovery import Recovery
+from kurier.service.stock import Stock
 from kurier.service.subnet_claims import SubnetClaims
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Removal:
         outbox: Outbox,
         ports: Ports,
         recovery: Recovery,
-        growth: Growth,
+        stock: Stock,
     ) -> None:
         self._context = context
         self._ledger = context.ledger
@@ -60,7 +60,7 @@ class Removal:
         self._ports = ports
         self._recovery = recovery
         self._claims = SubnetClaims(context)
-        self._growth = growth
+        self._stock = stock
         outbox.handle(JobKind.DROP_NETWORK, self.drop)
 
     async def drop(self, job: Job) -> None:
@@ -69,8 +69,7 @@ class Removal:
         record = self._ledger.network(network_id)
         if record is None or record.state is not NetworkState.REMOVING:
             return  # the engine asked for it anew since
-        await self._release_leases(network_id)
-        await self._empty_pool(network_id)
+        await self._drop_ports(network_id)
         if record.neutron_id is None:
             record = await self._find(record, own=OWN in job.payload)
         note = await self.leave(record) if record.neutron_id is not None else ""
@@ -85,20 +84,16 @@ class Removal:
             if note:
                 self._remember(network_id, note)
 
-    async def _release_leases(self, network_id: DockerNetworkId) -> None:
-        """The engine removes a network only when no endpoint is left on it."""
-        for lease in self._ledger.leases(network_id):
-            if lease.state is not LeaseState.RELEASING:
-                self._ports.release(lease)
-            await self._ports.dropped(lease)
-
-    async def _empty_pool(self, network_id: DockerNetworkId) -> None:
-        """The keeper gives up the ports of a network that goes; their deletion is waited for."""
-        await self._growth.ended(network_id)
-        ports = [port for port in self._ledger.stock() if port.network == network_id]
-        standing = [port for port in ports if port.stage is not Stage.DROPPING]
-        self._growth.stock.drop_all(standing, "its network is removed")
-        await asyncio.gather(*(self._outbox.settle(JobKind.DROP_STOCK, port.id) for port in ports))
+    async def _drop_ports(self, network_id: DockerNetworkId) -> None:
+        """All that the network has here; the deletion is waited for. The engine removes a network
+        only when no endpoint is left on it.
+        """
+        for port in self._ledger.ports(network_id):
+            if port.stage in IN_USE:
+                self._ports.release(port)
+        await self._stock.grown(network_id)
+        self._stock.drop_all(self._stock.pooled(network_id), "its network is removed")
+        await asyncio.gather(*map(self._ports.dropped, self._ledger.ports(network_id)))
 
     async def _find(self, record: NetworkRecord, *, own: bool) -> NetworkRecord:
         """Looks for a network that the ledger does not know, or whose create's answer was lost. Of

@@ -7,29 +7,15 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from kurier.model.ids import DockerNetworkId, IPAddress, LeaseId, SubnetId
-from kurier.model.records import (
-    LeasedAddress,
-    LeaseRecord,
-    LeaseState,
-    NetworkRecord,
-    NetworkState,
-    SubnetRecord,
-)
-from kurier.model.stock import (
-    Counts,
-    Demand,
-    Limits,
-    Stage,
-    StageEvent,
-    StockPort,
-    move_stage,
-    target,
-)
+from kurier.model.ids import DockerNetworkId, IPAddress, PortKey, SubnetId
+from kurier.model.port import IN_USE, POOLED, Event, PortAddress, PortRecord, Stage, move
+from kurier.model.records import NetworkRecord, NetworkState, SubnetRecord
+from kurier.model.stock import Counts, Demand, Limits, target
 from kurier.model.swarm import is_definition
 from kurier.service.context import Context
 from kurier.service.outbox import LOST_ANSWER_DELAY, SETTLE_DELAY, UNANSWERED, JobKind, Outbox
@@ -47,14 +33,18 @@ class Stock:
         self._ledger = context.ledger
         self._outbox = outbox
         self._settings = context.settings.pool
-        self._ready: dict[DockerNetworkId, dict[LeaseId, None]] = defaultdict(dict)
+        self._ready: dict[DockerNetworkId, dict[PortKey, None]] = defaultdict(dict)
         """What may be taken, longest ready first."""
         self._demand: dict[DockerNetworkId, Demand] = {}
         self.changed = asyncio.Event()
         """Set whenever the keeper should look again."""
-        for port in self._ledger.stock():
-            if port.stage is Stage.READY:
-                self._ready[port.network][port.id] = None
+        self.under_way: set[PortKey] = set()
+        """Ports at work: nobody else may move or judge them."""
+        self.roomy: set[DockerNetworkId] = set()
+        """Networks on which addresses became free since the keeper looked."""
+        self._ended = asyncio.Event()
+        for port in self._ledger.ports():
+            self._shelve(port)
 
     # ── what an engine's call does ──
 
@@ -65,100 +55,104 @@ class Stock:
         self._demand[network] = demand.taken(now, self._settings.half_life)
         self.changed.set()
 
-    def take(self, network: NetworkRecord, subnet: SubnetRecord) -> LeaseRecord | None:
-        """A ready port as a lease that has the subnet's address claimed; None where there is none.
+    def take(self, network: NetworkRecord, subnet: SubnetRecord) -> PortRecord | None:
+        """A ready port with the subnet's address claimed; None where there is none.
 
         A port whose waiting end is not there any more is passed over.
         """
-        for lease_id in tuple(self._ready.get(network.id, ())):
-            port = self._ledger.stock_port(lease_id)
+        for key in tuple(self._ready.get(network.id, ())):
+            port = self._ledger.port(key)
             if port is None or port.stage is not Stage.READY:
-                self._ready[network.id].pop(lease_id, None)
+                self._ready[network.id].pop(key, None)
             elif not self._context.datapath.end_waits(port.peer):
-                self.put(port, StageEvent.UNPLUGGED, "its device is gone from the host")
+                self.put(port, Event.UNPLUGGED, "its device is gone from the host")
             elif any(one.subnet_id == subnet.id for one in port.addresses):
-                return self._leased(port, subnet)
+                return self._taken(port, subnet, warm=True)
         return None
 
-    def holder(self, subnet_id: SubnetId, address: IPAddress) -> StockPort | None:
-        """The port of a pool of this host that has an address."""
-        for port in self._ledger.stock():
-            for one in port.addresses:
-                if (one.subnet_id, one.address) == (subnet_id, address):
-                    return port
+    def holder(self, subnet_id: SubnetId, address: IPAddress) -> PortRecord | None:
+        """The port of a pool of this host that has an address, or had it and is given up."""
+        for port in self._ledger.ports():
+            if port.stage not in IN_USE:
+                for one in port.addresses:
+                    if (one.subnet_id, one.address) == (subnet_id, address):
+                        return port
         return None
 
-    def take_named(self, port: StockPort, subnet: SubnetRecord, address: IPAddress) -> LeaseRecord:
+    def take_named(self, port: PortRecord, subnet: SubnetRecord, address: IPAddress) -> PortRecord:
         """The port with an address that the user named. One that is ready is taken as it is; any
         other is plugged anew by the endpoint.
         """
         warm = port.stage is Stage.READY and self._context.datapath.end_waits(port.peer)
-        return self._leased(port, subnet, address, warm=warm)
+        return self._taken(port, subnet, address, warm=warm)
 
-    def takes_back(self, lease: LeaseRecord) -> bool:
-        """Whether a lease's port goes back to its pool rather than away.
+    def takes_back(self, port: PortRecord) -> bool:
+        """Whether a port goes back to its pool rather than away.
 
         A port in hand is worth more than those that Neutron was asked for and may never make.
         """
-        if not (self._settings.recycle and lease.recycle and lease.device and lease.port_id):
+        if not (self._settings.recycle and port.recycle and port.device and port.made):
             return False
-        network = self._ledger.network(lease.network)
+        network = self._ledger.network(port.network)
         limits = None if network is None else self.limits(network)
-        counts = self.counts(lease.network)
+        counts = self.counts(port.network)
         return limits is not None and counts.total - counts.making < limits.maximum
 
-    def take_back(self, lease: LeaseRecord) -> None:
-        """The lease ends and its port begins to cool; call it inside a transaction or alone."""
-        now = self._context.clock.now()
-        port = StockPort(
-            lease.id,
-            Stage.COOLING,
-            lease.network,
-            lease.neutron_network,
-            now,
-            lease.port_id,
-            lease.mac,
-            tuple(replace(one, claimed=False) for one in lease.addresses),
-            lease.device,
-            lease.peer,
-            lease.groups,
-            lease.exposing_group,
-            dressed=bool(lease.exposed),
-        )
+    def take_back(self, port: PortRecord) -> None:
+        """The use of a port ends and it begins to cool; call it inside a transaction or alone."""
+        # Neutron has it as a container's; but for one of the pool that no endpoint came for.
+        untouched = port.warm and port.stage is not Stage.LEASED
         with self._ledger.transaction():
-            self._ledger.drop_lease(lease.id)
-            self._ledger.put_stock(port)
-            # Neutron has it as a container's; but for one of the pool that no endpoint came for.
-            if lease.state is LeaseState.LEASED or not lease.warm:
-                self._outbox.add(JobKind.SETTLE, lease.id, delay=SETTLE_DELAY)
-        self.changed.set()
+            self.put(
+                replace(
+                    port,
+                    addresses=tuple(replace(one, claimed=False) for one in port.addresses),
+                    endpoint=None,
+                    container="",
+                    container_id="",
+                    exposed=(),
+                    warm=False,
+                ),
+                Event.GIVEN_BACK,
+            )
+            if not untouched:
+                self._outbox.add(JobKind.SETTLE, port.id, delay=SETTLE_DELAY)
 
     # ── what the keeper does ──
 
-    def put(self, port: StockPort, event: StageEvent, reason: str = "") -> StockPort:
+    def put(self, port: PortRecord, event: Event, reason: str = "") -> PortRecord:
         """Moves a port and stores it; READY ones may be taken from then on."""
         now = self._context.clock.now()
-        moved = replace(port, stage=move_stage(port.stage, event), since=now, reason=reason)
-        self._ledger.put_stock(moved)
+        moved = replace(port, stage=move(port.stage, event), since=now, reason=reason)
+        self._ledger.put_port(moved)
         self._shelve(moved)
         self.changed.set()
         return moved
 
-    def drop(self, port: StockPort, reason: str) -> None:
-        """Gives a port up: the outbox unplugs and deletes it."""
+    def drop(self, port: PortRecord, reason: str) -> None:
+        """Gives a port of a pool up: the outbox unplugs and deletes it."""
         unanswered = port.stage is Stage.MAKING
         why = {UNANSWERED: "create port"} if unanswered else {}
         LOG.info("port %s of network %s leaves the pool: %s", port.port_id, port.network, reason)
         with self._ledger.transaction():
-            self.put(port, StageEvent.DROPPED, reason)
+            self.put(port, Event.RELEASED, reason)
             delay = LOST_ANSWER_DELAY if unanswered else 0.0
-            self._outbox.add(JobKind.DROP_STOCK, port.id, delay=delay, **why)
+            self._outbox.add(JobKind.DROP_PORT, port.id, delay=delay, **why)
 
-    def drop_all(self, ports: Iterable[StockPort], reason: str) -> None:
+    def drop_all(self, ports: Iterable[PortRecord], reason: str) -> None:
         """As :meth:`drop`, by one write to the disk: a thousand would keep the engine waiting."""
         with self._ledger.transaction():
             for port in ports:
                 self.drop(port, reason)
+
+    def has_room_again(self, network: DockerNetworkId) -> None:
+        """Addresses became free: a pool that rests may grow at once."""
+        self.roomy.add(network)
+        self.changed.set()
+
+    def pooled(self, network: DockerNetworkId | None = None) -> list[PortRecord]:
+        """The ports of a network's pool, or of all."""
+        return [port for port in self._ledger.ports(network) if port.stage in POOLED]
 
     def limits(self, network: NetworkRecord) -> Limits | None:
         """How many ports a network's pool may have here; None where it has no pool."""
@@ -176,7 +170,7 @@ class Stock:
 
     def counts(self, network: DockerNetworkId) -> Counts:
         """A pool's ports by stage."""
-        return count(port for port in self._ledger.stock() if port.network == network)
+        return count(self._ledger.ports(network))
 
     def level(self, network: DockerNetworkId) -> float:
         """How many ports were taken lately."""
@@ -192,10 +186,33 @@ class Stock:
         """How many may be taken now."""
         return len(self._ready.get(network, ()))
 
-    def cooled_at(self, port: StockPort) -> float:
+    def cooled_at(self, port: PortRecord) -> float:
         """Seconds until a cooling port's time is over; 0 where it is."""
         over = port.since + timedelta(seconds=self._settings.cooling)
         return max(0.0, (over - self._context.clock.now()).total_seconds())
+
+    # ── work on ports ──
+
+    @contextmanager
+    def working_on(self, ports: Iterable[PortRecord]) -> Iterator[None]:
+        """In this block nobody else moves or judges these ports."""
+        mine = {port.id for port in ports}
+        self.under_way |= mine
+        try:
+            yield
+        finally:
+            self.under_way -= mine
+            self._ended.set()
+            self.changed.set()
+
+    async def grown(self, network: DockerNetworkId) -> None:
+        """Waits until no port that is or was of a network's pool is at work."""
+        while any(
+            port.id in self.under_way and port.stage not in IN_USE
+            for port in self._ledger.ports(network)
+        ):
+            self._ended.clear()
+            await self._ended.wait()
 
     # ── draining ──
 
@@ -221,62 +238,47 @@ class Stock:
         self._ledger.set_meta(_DRAINED, json.dumps(sorted(names)))
         self.changed.set()
 
-    def discard(self, which: Callable[[StockPort], bool], reason: str) -> int:
-        """Gives up every port that answers the description; how many these were."""
-        found = [one for one in self._ledger.stock() if one.stage in _SETTLED and which(one)]
+    def discard(self, which: Callable[[PortRecord], bool], reason: str) -> int:
+        """Gives up every port of a pool that answers the description; how many these were."""
+        settled = [one for one in self.pooled() if one.stage is not Stage.MAKING]
+        found = [one for one in settled if which(one)]
         self.drop_all(found, reason)
         return len(found)
 
-    def _leased(
+    def _taken(
         self,
-        port: StockPort,
+        port: PortRecord,
         subnet: SubnetRecord,
         named: IPAddress | None = None,
         *,
-        warm: bool = True,
-    ) -> LeaseRecord:
-        lease = LeaseRecord(
-            port.id,
-            LeaseState.ALLOCATED,
-            port.network,
-            port.neutron_network,
-            self._context.clock.now(),
-            tuple(_claimed(one, subnet, named) for one in port.addresses),
-            port.port_id,
-            port.mac,
-            device=port.device,
-            peer=port.peer,
-            groups=port.groups,
-            exposing_group=port.exposing_group,
-            recycle=named is None,
-            warm=warm,
+        warm: bool,
+    ) -> PortRecord:
+        return self.put(
+            replace(
+                port,
+                addresses=tuple(_claimed(one, subnet, named) for one in port.addresses),
+                recycle=named is None,
+                warm=warm,
+            ),
+            Event.TAKEN,
         )
-        with self._ledger.transaction():
-            self._ledger.drop_stock(port.id)
-            self._ledger.put_lease(lease)
-        self._ready[port.network].pop(port.id, None)
-        self.changed.set()
-        return lease
 
-    def _shelve(self, port: StockPort) -> None:
+    def _shelve(self, port: PortRecord) -> None:
         if port.stage is Stage.READY:
             self._ready[port.network][port.id] = None
         else:
             self._ready[port.network].pop(port.id, None)
 
 
-_SETTLED = (Stage.BOUND, Stage.READY, Stage.COOLING)
-
-
-def count(ports: Iterable[StockPort]) -> Counts:
-    """Ports by stage; those that go count nowhere."""
+def count(ports: Iterable[PortRecord]) -> Counts:
+    """A pool's ports by stage; those in use and those that go count nowhere."""
     found: dict[Stage, int] = defaultdict(int)
     for port in ports:
         found[port.stage] += 1
     return Counts(found[Stage.MAKING], found[Stage.BOUND], found[Stage.READY], found[Stage.COOLING])
 
 
-def _claimed(one: LeasedAddress, subnet: SubnetRecord, named: IPAddress | None) -> LeasedAddress:
+def _claimed(one: PortAddress, subnet: SubnetRecord, named: IPAddress | None) -> PortAddress:
     if one.subnet_id != subnet.id or named not in (None, one.address):
         return one
     return replace(one, claimed=True, pool_id=subnet.pool_id)

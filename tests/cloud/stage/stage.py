@@ -152,6 +152,11 @@ class Stage:
         """The id of a container's first process."""
         return str(self.docker.inspect(container)["State"]["Pid"])
 
+    def device_of(self, container: str) -> str:
+        """The host's end of the container's pair."""
+        (row,) = (one for one in self.daemon.admin("/v1/ports") if one["container"] == container)
+        return str(row["device"])
+
     def endpoint(self, container: str, network: str = "") -> dict[str, Any]:
         """The container's endpoint as `docker inspect` shows it; of its only network, or one."""
         endpoints: dict[str, Any] = self.docker.inspect(container)["NetworkSettings"]["Networks"]
@@ -168,6 +173,11 @@ class Stage:
         """Whether the address answers a ping from the container within some seconds."""
         ping = ("exec", container, "ping", "-c", "1", "-W", "2", *options, address)
         return any(self.docker.attempt(*ping).returncode == 0 for _ in range(3))
+
+    def answers(self, container: str, address: str) -> bool:
+        """Whether the address answers one ping from the container within a second."""
+        ping = ("exec", container, "ping", "-c", "1", "-W", "1", address)
+        return self.docker.attempt(*ping).returncode == 0
 
     def serve(self, container: str, *ports: int) -> None:
         """Serves HTTP on these TCP ports of the container, on each family."""

@@ -203,10 +203,23 @@ class NeutronFace:
                     await self.delete_port(port.id)
             raise
 
-    async def update_port(self, port_id: PortId, change: PortChange) -> Port:
+    async def update_port(
+        self, port_id: PortId, change: PortChange, revision: int | None = None
+    ) -> Port:
         if change.is_empty():
             return await self.port(port_id)
-        return await self._call("update_port", lambda: self._neutron.port.update(port_id, change))
+
+        def update() -> Port:
+            self._neutron.port.store.compare(port_id, revision)
+            return self._neutron.port.update(port_id, change)
+
+        return await self._call("update_port", update)
+
+    async def led_to(self, ports: Sequence[PortId]) -> frozenset[PortId]:
+        def find() -> frozenset[PortId]:
+            return frozenset(self._neutron.port.floating.values()) & frozenset(ports)
+
+        return await self._call("led_to", find)
 
     async def delete_port(self, port_id: PortId) -> None:
         await self._call("delete_port", lambda: self._neutron.port.delete(port_id))

@@ -23,6 +23,9 @@ from kurier.model.neutron import (
 from tests.host.neutron.networks import Networks, first_free
 from tests.host.neutron.store import Store
 
+NEW = (("admin_state_up", "true"),)
+"""What of a new port nobody asked for."""
+
 
 class Ports:
     """Every port of the cloud."""
@@ -36,6 +39,8 @@ class Ports:
         default_group: SecurityGroupId,
     ) -> None:
         self.store: Store[Port] = Store("port", chance)
+        self.floating: dict[str, PortId] = {}
+        """The ports that floating IPs lead to."""
         self.chassis: set[str] = set()
         """The hosts to which Neutron can bind a port."""
         self._chance = chance
@@ -67,6 +72,7 @@ class Ports:
             port_security=secure,
             tags=frozenset(spec.tags),
             created_at=self._now().isoformat(),
+            others=NEW,
         )
         return self.store.add(self._bound(port, spec.host_id))
 
@@ -103,6 +109,7 @@ class Ports:
         if change.host_id is not None and change.host_id != port.host_id:
             port = self._bound(port, change.host_id)
         if port != self.store.get(port_id):
+            port = replace(port, revision=port.revision + 1)
             self.store.there[port_id] = port
         return port
 
@@ -111,12 +118,13 @@ class Ports:
 
     def delete(self, port_id: PortId) -> None:
         self.store.there.pop(port_id, None)
+        self.floating = {ip: port for ip, port in self.floating.items() if port != port_id}
 
     def wired(self, port_id: PortId, host: str, up: bool) -> None:
         """What OVN tells of a port that is bound to this host."""
         port = self.store.there.get(port_id)
         if port is not None and port.host_id == host:
-            self.store.there[port_id] = replace(port, status="ACTIVE" if up else "DOWN")
+            self.store.change(port_id, status="ACTIVE" if up else "DOWN")
 
     def _guarded(self, port: Port, change: PortChange) -> Port:
         secure = port.port_security if change.port_security is None else change.port_security
@@ -206,6 +214,7 @@ def _answers(port: Port, which: PortFilter) -> bool:
         all(wanted in (None, had) for wanted, had in exact)
         and port.tags.issuperset(which.tags)
         and (not which.device_ids or port.device_id in which.device_ids)
+        and (not which.ids or port.id in which.ids)
         and (
             (which.subnet_id is None and which.address is None)
             or any(

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares ports that containers had with how they were made, before others get them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kurier.model.ids import PortId
+from kurier.model.likeness import unlike
+from kurier.model.neutron import Port, PortFilter
+from kurier.model.port import POOLED, PortRecord
+from kurier.service.absence import unless_gone
+from kurier.service.context import Context
+from kurier.service.outbox import JobKind
+from kurier.service.stock import Stock
+
+LOG = logging.getLogger(__name__)
+AT_ONCE = 50
+"""Ports that one look may be at: their ids go into a URL."""
+_OWED = "Neutron does not know yet that its container is gone"
+
+
+class Inspection:
+    """What an operator did to a container's port ends with the container."""
+
+    def __init__(self, context: Context, stock: Stock) -> None:
+        self._context = context
+        self._ledger = context.ledger
+        self._stock = stock
+
+    async def look(self, ports: Sequence[PortRecord]) -> None:
+        """Has each of these be as new, or go; one that Neutron has not been told of yet waits on.
+
+        Two questions to Neutron for all of them. A port that a list lacks is asked for by itself.
+        """
+        told = [port for port in ports if self._is_parked(port)][:AT_ONCE]
+        ids = tuple(port.port_id for port in told if port.port_id is not None)
+        if not ids:
+            return
+        found = {one.id: one for one in await self._context.cloud.ports(PortFilter(ids=ids))}
+        led_to = await self._context.cloud.led_to(ids)
+        for port in told:
+            if port.port_id is not None:
+                seen = found.get(port.port_id)
+                seen = seen or await unless_gone(self._context.cloud.port(port.port_id))
+                self._judge(port, seen, led_to)
+
+    def _is_parked(self, port: PortRecord) -> bool:
+        job = self._ledger.job(JobKind.SETTLE, port.id)
+        if job is None:
+            return True
+        if job.attempts and port.reason != _OWED and self._ledger.port(port.id) == port:
+            self._ledger.put_port(replace(port, reason=_OWED))
+        return False
+
+    def _judge(self, port: PortRecord, seen: Port | None, led_to: frozenset[PortId]) -> None:
+        current = self._ledger.port(port.id)
+        if current is None or current.stage not in POOLED or current.since != port.since:
+            return  # it was taken, or given up, meanwhile
+        if seen is None:
+            self._stock.drop(current, "it was deleted in Neutron")
+        elif fault := unlike(current, seen):
+            self._stock.drop(current, fault)
+        elif seen.id in led_to:
+            self._stock.drop(current, "a floating IP leads to it")
+        else:
+            self._ledger.put_port(replace(current, used=False, reason=""))
+            self._stock.changed.set()
