@@ -43,6 +43,7 @@ def test_a_network_without_a_name_gets_it_at_the_next_pass(own_stage: OwnStage) 
         wait_until(lambda: shown(stage, network) == network, "the network has its name", 20)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_network_that_docker_forgot_is_taken_away(own_stage: OwnStage) -> None:
     with own_stage(FORGETS) as stage:

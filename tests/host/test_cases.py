@@ -172,3 +172,56 @@ def test_a_network_that_the_engine_holds_for_failed_is_made_again_with_its_new_r
         await world.end()
 
     run(story)
+
+
+def test_an_operator_has_a_forgotten_network_taken_away_and_no_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World(1, tmp_path)
+        host = world.host("one", POOLED)
+        await asyncio.sleep(5.0)
+        before = whole.seen(world)
+        for name, cidr in (("blue", "10.1.0.0/24"), ("red", "10.2.0.0/24")):
+            await host.engine.create_network(name, cidr)
+        await host.engine.run("a", Wish("red"))
+        await asyncio.sleep(30.0)
+
+        async def forget(name: str) -> str:
+            return await command(host, lambda one: one.running.driver.forgotten.forget(name))
+
+        assert "docker network rm blue" in await forget("blue")
+        assert "see `kurier network list`" in await forget("green")
+        host.engine.forget_network("blue")
+        host.engine.networks.pop(host.engine.named("red").id)
+        assert "is used by container a" in await forget("red")
+        await asyncio.sleep(25.0)
+        told = {one.whom: one.says for one in host.running.driver.reconciler.troubles()}
+        assert "it is taken away in" in told["network blue"]
+        assert "container a still have ports" in told["network red"]
+        assert await forget("blue") == ""
+        await host.engine.remove("a")
+        await world.rest()
+        assert whole.leftovers(world, before) == []
+        await world.end()
+
+    run(story)
+
+
+def test_another_engine_proves_nothing_of_networks(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World(1, tmp_path)
+        host = world.host("one", POOLED)
+        await asyncio.sleep(5.0)
+        await host.engine.create_network("blue", "10.1.0.0/24")
+        await asyncio.sleep(30.0)
+        ours, host.engine.id = host.engine.id, "another engine"
+        blue = host.engine.named("blue")
+        host.engine.forget_network("blue")
+        await asyncio.sleep(300.0)
+        (trouble,) = host.running.driver.reconciler.troubles()
+        assert "kurier network forget blue" in trouble.says
+        host.engine.id, host.engine.networks[blue.id] = ours, blue
+        await world.rest()
+        assert whole.faults(world) == []
+        await world.end()
+
+    run(story)

@@ -126,6 +126,8 @@ class Networks:
         if options.pool_wait:
             doing("Neutron was making the pool's first ports")
             await self._keeper.filled(active, patience(_POOL_PATIENCE))
+        # The engine lists the network once it has our answer.
+        self._outbox.add(JobKind.NAME_NETWORK, active.id, delay=0.7)
 
     async def delete(self, network_id: DockerNetworkId) -> None:
         """Answers DeleteNetwork. Where Neutron is away the work is done later; where a network
@@ -258,8 +260,6 @@ class Networks:
     def _bind(self, record: NetworkRecord, parts: tuple[Part, ...]) -> None:
         with self._ledger.transaction():
             self._ledger.put_network(record)
-            # The engine lists the network once it has our answer.
-            self._outbox.add(JobKind.NAME_NETWORK, record.id, delay=0.7)
             for part in parts:
                 if part.pool is not None:
                     subnet = next(one for one in record.subnets if one.cidr == part.cidr)
