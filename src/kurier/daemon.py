@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,6 +50,8 @@ from kurier.service.environment import Environment
 
 LOG = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MACHINE_ID = Path("/etc/machine-id")
+_PRODUCT = Path("/sys/class/dmi/id/product_uuid")
 _LONGEST_PAUSE = 30.0
 _GLANCE = 0.1
 """Seconds between two looks whether the engine joined or left a Swarm: one system call each, and a
@@ -77,13 +80,18 @@ class RandomNames:
 
 
 class Daemon:
-    """One host's Kurier. Raises KurierError where a socket or the ledger cannot be had."""
+    """One host's Kurier. Raises KurierError where a socket or the ledger cannot be had.
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+    `unfit` tells why the ledger that is there must not be used; :attr:`unfit` the same of the one
+    in use, once that is known.
+    """
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], unfit: str = "") -> None:
         self._settings = settings
         self._clock = SystemClock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._ledger = SqliteLedger(Path(settings.daemon.state_dir), self._clock.now)
+        self.unfit = asyncio.get_running_loop().create_future()
+        self._ledger = SqliteLedger(Path(settings.daemon.state_dir), self._clock.now, unfit)
         self._cloud = _cloud(settings, environ, self._clock)
         self._datapath = _datapath(settings)
         self._engine = DockerEngine(settings.engine.docker_host)
@@ -97,9 +105,12 @@ class Daemon:
             self._clock,
             RandomNames(),
             self._environment,
-            service_settings(settings, _BOOT_ID.read_text().strip()),
+            replace(
+                service_settings(settings, _BOOT_ID.read_text().strip()),
+                machine=(_read(_MACHINE_ID), _read(_PRODUCT)),
+            ),
         )
-        self._driver = Driver(context)
+        self._driver = Driver(context, self.unfit.set_result)
         registry = CollectorRegistry()
         WorldCollector(
             registry,
@@ -203,17 +214,36 @@ def run(settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
 
 
 async def _serve(settings: Settings, environ: Mapping[str, str]) -> None:
-    told_to_stop = _signals()
-    daemon = Daemon(settings, environ)
+    told_to_stop = asyncio.create_task(_signals().wait())
+    unfit = ""
+    while not told_to_stop.done():
+        unfit = await _live(settings, environ, told_to_stop, unfit)
+    LOG.info("stopped")
+    _leave_threads_behind()
+
+
+async def _live(
+    settings: Settings, environ: Mapping[str, str], told_to_stop: asyncio.Task[bool], unfit: str
+) -> str:
+    """Serves until told to stop, or until the ledger turns out to be unfit, and then tells why."""
+    daemon = Daemon(settings, environ, unfit)
     try:
         await daemon.start()
         _notify_systemd("READY=1")
-        await told_to_stop.wait()
-        _notify_systemd("STOPPING=1")
+        await asyncio.wait({told_to_stop, daemon.unfit}, return_when=asyncio.FIRST_COMPLETED)
+        if told_to_stop.done():
+            _notify_systemd("STOPPING=1")
     finally:
         await daemon.stop()
-    LOG.info("stopped")
-    _leave_threads_behind()
+    return daemon.unfit.result() if daemon.unfit.done() else ""
+
+
+def _read(path: Path) -> str:
+    """A file's line; nothing where it cannot be read, as in a container or without root."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _signals() -> asyncio.Event:

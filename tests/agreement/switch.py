@@ -76,7 +76,7 @@ class SwitchAgrees:
         assert others.rows() == {ONE.device}
         assert others.links() == {ONE.device, ONE.peer}
         assert [replace(one, wired=False) for one in await datapath.plugged()] == [
-            Plugged(ONE.key, ONE.port_id, ONE.device, True, True, False, ONE.mac)
+            Plugged(ONE.key, ONE.port_id, ONE.device, True, True, False, ONE.mac, ONE.peer)
         ]
 
     async def test_repeating_changes_nothing(self, datapath: Datapath, others: Bystander) -> None:

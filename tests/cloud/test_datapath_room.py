@@ -671,9 +671,13 @@ async def test_marked_ports_are_listed_with_what_is_left_of_them(
         found = {port.device: port for port in await datapath.plugged()}
         await datapath.unplug("ktap3")
     assert found == {
-        "ktap1": Plugged(PLUG.key, PLUG.port_id, "ktap1", True, True, False),
-        "ktap2": Plugged(OTHER.key, OTHER.port_id, "ktap2", True, False, True),
-        "ktap3": Plugged(THIRD.key, THIRD.port_id, "ktap3", False, False, False),
+        "ktap1": Plugged(PLUG.key, PLUG.port_id, "ktap1", True, True, False, PLUG.mac, PLUG.peer),
+        "ktap2": Plugged(
+            OTHER.key, OTHER.port_id, "ktap2", True, False, True, OTHER.mac, OTHER.peer
+        ),
+        "ktap3": Plugged(
+            THIRD.key, THIRD.port_id, "ktap3", False, False, False, THIRD.mac, THIRD.peer, False
+        ),
     }
 
 

@@ -62,12 +62,15 @@ class Daemon:
         folder: Path,
         settings: ServiceSettings,
         chance: Random,
+        unfit: str = "",
     ) -> None:
         self.life = life
+        self.unfit = ""
+        """Why its ledger must not be used, once that is known."""
         self.parts = parts
         clock = self.parts.clock
-        self._kept = MortalLedger(folder, clock.now, self.life)
-        self.ledger = as_ledger(self._kept)
+        self.kept = MortalLedger(folder, clock.now, self.life, unfit)
+        self.ledger = as_ledger(self.kept)
         self._environment = Environment(self.ledger)
         self.driver = Driver(
             Context(
@@ -80,12 +83,18 @@ class Daemon:
                 RandomNames(chance),
                 self._environment,
                 settings,
-            )
+            ),
+            self._begin_anew,
         )
         self._lanes = Lanes(_DEADLINE)
         self._numbers = itertools.count(1)
         self.failures: list[BaseException] = []
         """What ended background work: always a defect."""
+
+    def _begin_anew(self, reason: str) -> None:
+        """As the real one, which stops and starts again in the same process."""
+        self.unfit = reason
+        self.life.kill()
 
     def start(self) -> None:
         """Answers from now on, and begins to look at everything."""

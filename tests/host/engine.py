@@ -122,6 +122,8 @@ class DockerEngine:
         """The config-only networks made here, with their ids, by definition."""
         self.networks: dict[DockerNetworkId, Net] = {}
         self.containers: dict[str, Container] = {}
+        self.answers = True
+        """Whether its own API does."""
         self.tells_stale = True
         """Whether an engine that starts tells of the endpoints that its last life had."""
         self.repeats_bodies = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId, EndpointId
+from kurier.model.wiring import Attached
 from kurier.service.protocols import ContainerFacts, NodeNetwork, SwarmNetwork
 from tests.host.engine import Container, DockerEngine
 from tests.host.gate import Gate
@@ -41,11 +42,14 @@ class EngineFace:
 
         return await self._call("container_of", find)
 
-    async def endpoints(self) -> frozenset[EndpointId]:
-        def find() -> frozenset[EndpointId]:
-            return frozenset(one.endpoint for one in self._engine.living())
+    async def living(self) -> Mapping[EndpointId, Attached]:
+        def find() -> dict[EndpointId, Attached]:
+            if not self._engine.answers:
+                raise KurierError(Code.INTERNAL, "The engine does not answer.")
+            living = self._engine.living()
+            return {one.endpoint: Attached(one.network, one.mac) for one in living}
 
-        return await self._call("endpoints", find)
+        return await self._call("living", find)
 
     async def networks(self) -> Mapping[DockerNetworkId, str]:
         def find() -> dict[DockerNetworkId, str]:

@@ -21,8 +21,10 @@ from tests.host.life import Life
 class MortalLedger:
     """A `Ledger` that ends with a run of the daemon; what was not committed by then is lost."""
 
-    def __init__(self, folder: Path, now: Callable[[], datetime], life: Life) -> None:
-        self.kept = SqliteLedger(folder, now)
+    def __init__(
+        self, folder: Path, now: Callable[[], datetime], life: Life, unfit: str = ""
+    ) -> None:
+        self.kept = SqliteLedger(folder, now, unfit)
         self._life = life
         self._depth = 0
         life.at_end(self.kept.close)

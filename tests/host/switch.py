@@ -352,5 +352,6 @@ class SwitchFace:
             peer_present=pair is not None and pair.where == HOST,
             wired=row.wired,
             mac=row.mac,
+            peer=pair.peer if pair is not None else "",
             link_up=pair is not None and pair.up,
         )

@@ -132,7 +132,7 @@ def test_a_network_made_again_while_its_removal_goes_on_gives_addresses(tmp_path
     """As on a Swarm's node whose last task is replaced; Neutron is slow, and passes are many."""
 
     async def story() -> None:
-        world = World(1, tmp_path, Pace(usual=0.15))
+        world = World(1, tmp_path, Pace(usual=0.2))
         settings = replace(POOLED, reconcile_interval=1.0, reconcile_grace=1.0)
         host = world.host("one", settings)
         identity = "l68h78guh79maakfce1o7n8kk"

@@ -12,6 +12,7 @@ from random import Random
 from kurier.model.errors import KurierError
 from kurier.model.ids import PortId
 from kurier.model.port import Stage
+from kurier.model.records import NetworkState
 from tests.host import whole
 from tests.host.clock import run
 from tests.host.engine import PluginError, Wish
@@ -20,7 +21,7 @@ from tests.host.gate import Fault
 from tests.host.life import Blow, Strike
 from tests.host.meddling import MEDDLING, TAKEN_AWAY, TAKEN_OUT
 from tests.host.strikes import FOLDERS, Scene, clear
-from tests.host.world import POOLED, SETTINGS, Host, World, listened
+from tests.host.world import POOLED, SETTINGS, Host, World, listened, restored, saved
 
 STEPS = 25
 _SWARM_ID = "a1b2c3d4e5f6g7h8i9j0k1l2m"
@@ -63,12 +64,18 @@ class Walk:
             host.fates.armed = False
             host.switch.wire_all()
         await self.world.rest()
+        if any(host.had_old_ledger for host in hosts):
+            await self.world.rest()  # first what no ledger knows leaves the switch, then Neutron
         wrong = [f"at rest: {one}" for one in whole.faults(self.world)]
         for host in hosts:
             await clear(Scene(self.world, host))
         await self.world.rest()
         wrong += [f"in the end: {one}" for one in whole.faults(self.world)]
-        wrong += whole.leftovers(self.world, before)
+        left = whole.leftovers(self.world, before)
+        if any(host.had_old_ledger for host in hosts):
+            # The newer ledger knew it, and no tag tells of it (yet, or any more).
+            left = [one for one in left if not one.endswith((" []", " ['env:prod']"))]
+        wrong += left
         await self.world.end()
         return wrong
 
@@ -224,6 +231,24 @@ async def delete_ready_port(walk: Walk, host: Host) -> None:
     host.switch.unwire(gone)
 
 
+async def put_back(walk: Walk, host: Host) -> None:
+    """The state folder is copied, or an earlier copy is put back; none is made in the middle of a
+    network's making or removal.
+    """
+    copy = walk.world.folder / f"copy of {host.name}"
+    ledger = host.running.ledger
+    amid = any(one.state is not NetworkState.ACTIVE for one in ledger.networks())
+    if amid or any(one.network is None for one in ledger.pools()):
+        return
+    await host.stop()
+    if copy.exists() and walk.chance.random() < 0.5:
+        restored(copy, host.folder)
+        host.had_old_ledger = True
+    else:
+        saved(host.folder, copy)
+    host.start()
+
+
 STEPS_TO_TAKE: tuple[Step, ...] = (
     create_network,
     create_network,
@@ -251,6 +276,7 @@ STEPS_TO_TAKE: tuple[Step, ...] = (
     take_away,
     take_out,
     delete_ready_port,
+    put_back,
 )
 
 

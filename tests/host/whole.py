@@ -40,11 +40,7 @@ def leftovers(world: World, before: frozenset[str]) -> list[str]:
 
 def seen(world: World) -> frozenset[str]:
     """Everything that Kurier may make or change, as one line each."""
-    neutron = world.neutron
-    lines = {f"network {one.id} {one.name} {sorted(one.tags)}" for one in neutron.networks.values()}
-    lines |= {f"subnet {one.id} {one.cidr} {sorted(one.tags)}" for one in neutron.subnets.values()}
-    lines |= {_port_line(one) for one in neutron.ports.values()}
-    lines |= {f"group {one.id} {one.name}" for one in neutron.groups.values()}
+    lines = set(seen_in_neutron(world))
     for host in world.hosts.values():
         lines |= {f"{host.name}: row {row.device}" for row in host.switch.rows.values()}
         lines |= {f"{host.name}: link {device}" for device in host.switch.pairs}
@@ -54,6 +50,16 @@ def seen(world: World) -> frozenset[str]:
         lines |= {f"{host.name}: network {one.id} {one.state}" for one in ledger.networks()}
         lines |= {f"{host.name}: range {one.id} {one.cidr}" for one in ledger.pools()}
         lines |= {f"{host.name}: job {one.kind} {one.key}" for one in ledger.jobs()}
+    return frozenset(lines)
+
+
+def seen_in_neutron(world: World) -> frozenset[str]:
+    """Everything there."""
+    neutron = world.neutron
+    lines = {f"network {one.id} {one.name} {sorted(one.tags)}" for one in neutron.networks.values()}
+    lines |= {f"subnet {one.id} {one.cidr} {sorted(one.tags)}" for one in neutron.subnets.values()}
+    lines |= {_port_line(one) for one in neutron.ports.values()}
+    lines |= {f"group {one.id} {one.name}" for one in neutron.groups.values()}
     return frozenset(lines)
 
 
@@ -73,7 +79,7 @@ def _addresses(world: World) -> Iterator[str]:
         one
         for host in world.hosts.values()
         for one in host.engine.living()
-        if f"container {one.container}" not in _told(host)
+        if not _is_told(host, one)
     ]
     network_of = {
         record.id: record.neutron_id
@@ -100,6 +106,10 @@ def _host(host: Host) -> Iterator[str]:
 def _containers(host: Host) -> Iterator[str]:
     """Every container that runs is whole: engine, ledger, switch and Neutron say the same."""
     for one in host.engine.living():
+        lease = host.running.ledger.port_of_endpoint(one.endpoint)
+        gone = lease is None or lease.port_id not in host.world.neutron.ports
+        if gone and _is_told(host, one):
+            continue  # somebody deleted its port
         for fault in _container(host, one):
             yield f"{host.name}: container {one.container}: {fault}"
 
@@ -112,8 +122,7 @@ def _container(host: Host, one: Living) -> Iterator[str]:
     port = host.world.neutron.ports.get(lease.port_id) if lease.port_id else None
     row = host.switch.rows.get(lease.device)
     if port is None:
-        if f"container {one.container}" not in _told(host):
-            yield f"no port in Neutron (lease {lease.id}), and nobody is told"
+        yield f"no port in Neutron (lease {lease.id}), and nobody is told"
         return
     if row is None or row.port_id != port.id or not row.wired:
         yield f"cut off: {row}"
@@ -133,14 +142,17 @@ def _container(host: Host, one: Living) -> Iterator[str]:
         yield f"its port's tags are {sorted(port.tags)}"
     if port.id in host.world.touched:
         return
+    if one.exposed and not lease.exposed and host.had_old_ledger:
+        return  # the newer ledger knew it, and Neutron was not told yet
     yield from _opened(host, one, port)
     if lease.before is None:
         yield from _guarded(host, one, port)
 
 
-def _told(host: Host) -> set[str]:
-    """Of whom operators are told that something is wrong."""
-    return {trouble.whom for trouble in host.running.driver.reconciler.troubles()}
+def _is_told(host: Host, one: Living) -> bool:
+    """Whether operators are told that something is wrong with a container."""
+    troubles = host.running.driver.reconciler.troubles()
+    return any(trouble.whom == f"container {one.container}" for trouble in troubles)
 
 
 def _guarded(host: Host, one: Living, port: Port) -> Iterator[str]:
@@ -259,6 +271,8 @@ def _ledger(host: Host) -> Iterator[str]:
             yield f"{host.name}: range {pool.cidr} of {pool.network} is nobody's"
     stored = {pool.id: pool.network for pool in ledger.pools()}
     for network in host.engine.networks.values():
+        if ledger.network(network.id) is None:
+            continue  # it is found again by Neutron's tags when it is asked for
         for one in network.ranges:
             if stored.get(PoolId(one.pool)) != network.id:
                 yield f"{host.name}: range {one.cidr} of {network.id} gives no addresses"
@@ -268,6 +282,8 @@ def _switch(host: Host) -> Iterator[str]:
     """Every device is a lease's or a ready port's."""
     ledger = host.running.ledger
     devices = {one.device for one in ledger.ports()}
+    lost = {one.sandbox for one in host.engine.living() if _is_told(host, one)}
+    devices |= {pair.device for pair in host.switch.pairs.values() if pair.where in lost}
     for row in host.switch.rows.values():
         if row.device not in devices:
             yield f"{host.name}: row {row.device} is nobody's"
@@ -282,7 +298,8 @@ def _neutron(host: Host) -> Iterator[str]:
     kept = {one.port_id for one in ledger.ports()}
     mark = tags.host_tag(host.name)
     for port in neutron.ports.values():
-        ours = mark in port.tags or port.host_id == host.name
+        # One that lost its tags, and whose ledger was lost as well, nobody can tell.
+        ours = mark in port.tags or (port.host_id == host.name and not host.had_old_ledger)
         if ours and tags.RESERVED not in port.tags and port.id not in kept:
             yield f"{host.name}: port {port.id} ({port.name}) leaked"
     worn = {group for port in neutron.ports.values() for group in port.security_groups}

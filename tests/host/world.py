@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ SETTINGS = ServiceSettings(
     unanswered=80.0,
     pool=PoolSettings(enabled=False),
     boot_id="first boot",
+    machine=("machine", ""),
 )
 """A daemon's ways in these tests, but for pools: passes and graces are short, as nobody's start
 takes long here."""
@@ -61,6 +63,8 @@ class Host:
         self.engine = DockerEngine(self._call, self.switch, self._chance)
         self.engine.repeats_bodies = bool(world.seed % 2)
         self.daemon: Daemon | None = None
+        self.had_old_ledger = False
+        """Whether somebody put an old copy of the ledger back."""
         self._guard: asyncio.Task[None] | None = None
 
     @property
@@ -73,9 +77,11 @@ class Host:
         """Starts the daemon, and has it started again whenever it is killed."""
         life = Life(self.fates)
         self._guard = asyncio.get_running_loop().create_task(self._guarded(life))
+        unfit = self.daemon.unfit if self.daemon is not None else ""
         self.daemon = None
         try:
-            daemon = Daemon(life, self._parts(life), self.folder, self.settings, self._chance)
+            parts = self._parts(life)
+            daemon = Daemon(life, parts, self.folder, self.settings, self._chance, unfit)
             daemon.start()
         except Killed:
             return
@@ -154,9 +160,12 @@ class World:
         run.
         """
 
-    def host(self, name: str = "one", settings: ServiceSettings = SETTINGS) -> Host:
+    def host(
+        self, name: str = "one", settings: ServiceSettings = SETTINGS, engine_id: str = ""
+    ) -> Host:
         """A further host, its daemon running."""
         host = Host(name, self, settings)
+        host.engine.id = engine_id or host.engine.id
         self.hosts[name] = host
         self.neutron.chassis.add(name)
         host.start()
@@ -190,6 +199,20 @@ class World:
         for host in self.hosts.values():
             await host.kill()
         await asyncio.sleep(60.0)  # what was sent is carried out yet
+
+
+def saved(folder: Path, copy: Path) -> None:
+    """A state folder as it is on the disk of a host whose daemon does not run, copied."""
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    shutil.copy(folder / "ledger.db", copy)
+
+
+def restored(copy: Path, folder: Path) -> None:
+    """The copy put back in its place."""
+    for path in folder.glob("ledger.db*"):
+        path.unlink()
+    shutil.copy(copy / "ledger.db", folder)
 
 
 class Loud(logging.Handler):

@@ -125,7 +125,7 @@ class Host:
                 pool_maximum=8,
             )
         )
-        self.driver = Driver(context)
+        self.driver = Driver(context, pytest.fail)
 
     async def start(self) -> IPInterface:
         """What a container's start asks first."""

@@ -22,12 +22,13 @@ from kurier.model.neutron import Port
 from kurier.model.port import IN_USE, PortBefore, PortRecord, Stage
 from kurier.model.tags import KURYR_PORT_EXISTING, LEASED, READY
 from kurier.model.upkeep import Plan, Snapshot, Suspect, plan
-from kurier.model.wiring import Plugged
+from kurier.model.wiring import Attached, Plugged
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 GRACE = timedelta(minutes=5)
 LONG_AGO = NOW - 2 * GRACE
 BEFORE = PortBefore("", "", "", "", "", "", (), None, True, "", ())
+SOMEWHERE = Attached(DockerNetworkId("network"), "a MAC address that no port has")
 NUMBERS = st.integers(0, 7)  # few, so that leases, plugs, ports and endpoints often meet
 
 
@@ -58,13 +59,15 @@ def plug_of(number: int, port: int, link: bool, peer: bool) -> Plugged:
 records = st.builds(record_of, NUMBERS, st.sampled_from(Stage), st.none() | NUMBERS, st.booleans())
 plugs = st.builds(plug_of, NUMBERS, NUMBERS, st.booleans(), st.booleans())
 ports = st.builds(port_of, NUMBERS, st.sampled_from(["", "other"]) | NUMBERS.map("lease-{}".format))
-endpoints = st.frozensets(NUMBERS.map(lambda number: EndpointId(f"endpoint-{number}")))
+living = st.dictionaries(
+    NUMBERS.map(lambda number: EndpointId(f"endpoint-{number}")), st.just(SOMEWHERE)
+)
 snapshots = st.builds(
     Snapshot,
     now=st.just(NOW),
     known=st.lists(records, max_size=6, unique_by=lambda one: one.id).map(tuple),
     plugged=st.none() | st.lists(plugs, max_size=6, unique_by=lambda one: one.device).map(tuple),
-    endpoints=st.none() | endpoints,
+    living=st.none() | living,
     ports=st.none() | st.lists(ports, max_size=6, unique_by=lambda one: one.id).map(tuple),
 )
 
@@ -94,7 +97,7 @@ def test_one_look_convicts_nobody(snapshot: Snapshot) -> None:
 @given(snapshots)
 def test_no_lease_goes_that_the_engine_knows(snapshot: Snapshot) -> None:
     for lease in of_all(snapshot, harshest(snapshot).release):
-        assert lease.endpoint is None or lease.endpoint not in (snapshot.endpoints or ())
+        assert lease.endpoint is None or lease.endpoint not in (snapshot.living or ())
 
 
 @given(snapshots)
@@ -121,7 +124,7 @@ def test_no_port_goes_that_a_lease_or_a_device_has(snapshot: Snapshot) -> None:
 
 @given(snapshots)
 def test_no_answer_from_switch_or_engine_convicts_no_endpoint(snapshot: Snapshot) -> None:
-    for silent in (replace(snapshot, plugged=None), replace(snapshot, endpoints=None)):
+    for silent in (replace(snapshot, plugged=None), replace(snapshot, living=None)):
         released = of_all(silent, harshest(silent).release)
         assert [lease.endpoint for lease in released if lease.endpoint] == []
 
@@ -173,7 +176,7 @@ class Case:
             NOW,
             (lease,),
             (plug_of(1, 1, self.link, self.at_home),),
-            frozenset({EndpointId("endpoint-1")} if self.known else ()),
+            {EndpointId("endpoint-1"): SOMEWHERE} if self.known else {},
             (port_of(1, lease.id),) if self.port else (),
         )
 
@@ -266,11 +269,11 @@ def test_only_what_a_container_has_is_rebuilt() -> None:
     snapshot = forgotten(LEASED, "endpoint-1")
     waiting = (plug_of(1, 1, link=True, peer=True),)
     others = (
-        forgotten("endpoint-1"),  # a ready port's role
+        forgotten("endpoint-1"),  # no role, and a MAC address that the endpoint has not
         forgotten(LEASED, "endpoint-2"),
         forgotten(LEASED, "endpoint-1", KURYR_PORT_EXISTING),
         replace(snapshot, plugged=waiting),
-        replace(snapshot, endpoints=None),
+        replace(snapshot, living=None),
         replace(snapshot, known=(record_of(1, Stage.LEASED, 1, adopted=False),)),
         replace(snapshot, known=(record_of(1, Stage.LEASED, 2, adopted=False),)),
     )
@@ -278,7 +281,7 @@ def test_only_what_a_container_has_is_rebuilt() -> None:
 
 
 def test_a_group_that_no_port_wears_goes_after_its_grace() -> None:
-    snapshot = Snapshot(NOW, (), (), frozenset(), (), unworn=frozenset({SecurityGroupId("idle")}))
+    snapshot = Snapshot(NOW, (), (), {}, (), unworn=frozenset({SecurityGroupId("idle")}))
     suspect = plan(snapshot, {}, GRACE).suspects[0]
     assert plan(snapshot, {suspect: NOW}, GRACE).drop_groups == ()
     assert plan(snapshot, {suspect: NOW - GRACE}, GRACE).drop_groups == ("idle",)
@@ -314,7 +317,7 @@ def ready(number: int, since: datetime = LONG_AGO) -> PortRecord:
 def with_pool(
     *pooled: PortRecord, plugged: tuple[Plugged, ...], ports: tuple[Port, ...]
 ) -> Snapshot:
-    return Snapshot(NOW, pooled, plugged, frozenset(), ports, begun=NOW - timedelta(seconds=1))
+    return Snapshot(NOW, pooled, plugged, {}, ports, begun=NOW - timedelta(seconds=1))
 
 
 SERVED = replace(plug_of(1, 1, link=True, peer=True), mac=THERE.mac)
@@ -365,6 +368,6 @@ def test_what_became_ready_while_the_pass_looked_is_not_judged() -> None:
 
 def test_an_answer_that_did_not_come_convicts_no_ready_port() -> None:
     snapshot = replace(
-        with_pool(ready(1), plugged=(), ports=()), plugged=None, ports=None, endpoints=None
+        with_pool(ready(1), plugged=(), ports=()), plugged=None, ports=None, living=None
     )
     assert harshest(snapshot) == Plan()

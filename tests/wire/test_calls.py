@@ -110,7 +110,7 @@ async def test_a_network_with_nulls_where_maps_could_be(wire: Wire) -> None:
         "IPv6Data": None,
     }
     assert await wire.call("NetworkDriver.CreateNetwork", body) == {}
-    pools = (PoolData(ip_network("10.77.0.0/24")),)
+    pools = (PoolData(ip_network("10.77.0.0/24"), ours=True),)
     ask = NetworkAsk(DockerNetworkId(NETWORK), {}, internal=False, ipv6=False, pools=pools)
     assert wire.driver.asked == [("create_network", ask)]
 

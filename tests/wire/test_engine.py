@@ -65,7 +65,7 @@ async def test_it_tells_its_id_in_its_own_version(api: Api, engine: DockerEngine
 
 async def test_the_endpoints_are_those_of_living_containers(api: Api, engine: DockerEngine) -> None:
     api.answers["/containers/json"] = LISTED
-    assert await engine.endpoints() == {ENDPOINT, "f1"}
+    assert set(await engine.living()) == {ENDPOINT, "f1"}
     assert "paused" in api.asked[-1]
     assert "exited" not in api.asked[-1]
 
@@ -93,13 +93,11 @@ async def test_an_answer_that_is_not_whole_is_an_error_and_never_empty(
     if body is not None:
         api.answers["/containers/json"] = body
     with pytest.raises(KurierError) as refusal:
-        await engine.endpoints()
+        await engine.living()
     assert refusal.value.code is Code.INTERNAL
 
 
-@pytest.mark.parametrize(
-    "ask", [DockerEngine.identity, DockerEngine.endpoints, DockerEngine.networks]
-)
+@pytest.mark.parametrize("ask", [DockerEngine.identity, DockerEngine.living, DockerEngine.networks])
 async def test_an_absent_engine_is_an_error(
     engine: DockerEngine, ask: Callable[[DockerEngine], Awaitable[object]]
 ) -> None:

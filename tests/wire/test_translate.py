@@ -110,7 +110,10 @@ def test_a_dual_stack_network_has_both_ranges_and_its_options_as_text() -> None:
     assert ask.options == {"neutron.net.shared": "true", "kurier.qos_policy": "slow"}
     assert ask.pools == (
         PoolData(
-            ip_network("10.1.0.0/24"), ip_address("10.1.0.1"), {"router": ip_address("10.1.0.2")}
+            ip_network("10.1.0.0/24"),
+            ip_address("10.1.0.1"),
+            {"router": ip_address("10.1.0.2")},
+            ours=True,
         ),
         PoolData(ip_network("fd00::/64"), ip_address("fd00::1"), {}),
     )

@@ -335,5 +335,6 @@ def _as_plugged(key: PortKey, port: SwitchPort, by: WiredBy) -> Plugged:
         peer_present=bool(port.peer) and links.present(port.peer),
         wired=port.wired(by),
         mac=port.ids.get("attached-mac", ""),
+        peer=port.peer,
         link_up=links.is_up(port.device),
     )

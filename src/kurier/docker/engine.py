@@ -16,6 +16,7 @@ from msgspec import field
 from kurier.docker.engine_api import EngineApi
 from kurier.docker.membership import certificate_of, read_cluster, stamp_of
 from kurier.model.ids import DockerNetworkId, EndpointId
+from kurier.model.wiring import Attached
 from kurier.service.protocols import ContainerFacts
 
 _Answer = TypeVar("_Answer")
@@ -39,6 +40,8 @@ class _Info(msgspec.Struct):
 
 class _Attachment(msgspec.Struct):
     endpoint: str | None = field(name="EndpointID", default=None)
+    network: str = field(name="NetworkID", default="")
+    mac: str = field(name="MacAddress", default="")
 
 
 class _Attachments(msgspec.Struct):
@@ -49,11 +52,13 @@ class _Listed(msgspec.Struct):
     id: str = field(name="Id")
     settings: _Attachments | None = field(name="NetworkSettings", default=None)
 
-    def endpoints(self) -> frozenset[EndpointId]:
+    def endpoints(self) -> dict[EndpointId, Attached]:
         networks = (self.settings and self.settings.networks) or {}
-        return frozenset(
-            EndpointId(one.endpoint) for one in networks.values() if one and one.endpoint
-        )
+        return {
+            EndpointId(one.endpoint): Attached(DockerNetworkId(one.network), one.mac)
+            for one in networks.values()
+            if one and one.endpoint
+        }
 
 
 class _Config(msgspec.Struct):
@@ -119,10 +124,10 @@ class DockerEngine:
                 return None if found is None else _facts(found)
         return None
 
-    async def endpoints(self) -> frozenset[EndpointId]:
+    async def living(self) -> dict[EndpointId, Attached]:
         """Every endpoint of every running, paused or restarting container."""
         listed = await self._get("/containers/json", list[_Listed], filters=_LIVING)
-        return frozenset[EndpointId]().union(*(one.endpoints() for one in listed))
+        return {key: told for one in listed for key, told in one.endpoints().items()}
 
     async def networks(self) -> dict[DockerNetworkId, str]:
         """Every network, of whatever driver, with its name."""

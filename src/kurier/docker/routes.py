@@ -184,7 +184,7 @@ _ROUTES = (
     _constant("IpamDriver.GetCapabilities", _IPAM_CAPABILITIES),
     _constant(
         "IpamDriver.GetDefaultAddressSpaces",
-        wire.AddressSpaces(local_space="KurierLocal", global_space="KurierGlobal"),
+        wire.AddressSpaces(local_space=wire.LOCAL_SPACE, global_space=wire.GLOBAL_SPACE),
     ),
     _route("IpamDriver.RequestPool", wire.RequestPool, _request_pool),
     _route("IpamDriver.ReleasePool", wire.OfPool, _release_pool, _pool_lane),

@@ -194,6 +194,7 @@ def _pool_data(data: wire.IpamData) -> PoolData:
             name: _parse(ipaddress.ip_interface, text, f"AuxAddresses {name}").ip
             for name, text in (data.auxiliary or {}).items()
         },
+        ours=data.space in (wire.LOCAL_SPACE, wire.GLOBAL_SPACE),
     )
 
 

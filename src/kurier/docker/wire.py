@@ -39,6 +39,7 @@ class OfEndpoint(OfNetwork, frozen=True, kw_only=True):
 
 
 class IpamData(msgspec.Struct, frozen=True, kw_only=True):
+    space: str | None = field(name="AddressSpace", default=None)
     """One range of a network; gateway and auxiliary addresses are in CIDR notation."""
 
     pool: str | None = field(name="Pool", default=None)
@@ -74,6 +75,10 @@ class Join(OfEndpoint, frozen=True, kw_only=True):
 
 class Discovery(msgspec.Struct, frozen=True, kw_only=True):
     kind: int | None = field(name="DiscoveryType", default=None)
+
+
+LOCAL_SPACE, GLOBAL_SPACE = "KurierLocal", "KurierGlobal"
+"""The names of the address spaces of Kurier's IPAM driver."""
 
 
 class RequestPool(msgspec.Struct, frozen=True, kw_only=True):

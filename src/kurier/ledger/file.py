@@ -35,6 +35,8 @@ class Opened(StrEnum):
     EXISTING = "existing"
     DAMAGED = "damaged"
     """The old file was moved aside; this one is fresh."""
+    SET_ASIDE = "set-aside"
+    """The same, since it was another host's, or older than the world."""
 
 
 class Damaged(Exception):
@@ -68,13 +70,13 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, Opened]:
     return connection, Opened.EXISTING if found else Opened.FRESH
 
 
-def move_aside(path: Path, now: datetime) -> Path:
-    """Puts a damaged file and its journals out of the way, for whoever wants to look."""
-    aside = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}")
+def move_aside(path: Path, now: datetime, why: str = "damaged") -> Path:
+    """Puts a file and its journals out of the way, for whoever wants to look."""
+    aside = path.with_name(f"{path.name}.{why}-{now:%Y%m%dT%H%M%SZ}")
     number = 1
     while aside.exists():
         number += 1
-        aside = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}-{number}")
+        aside = path.with_name(f"{path.name}.{why}-{now:%Y%m%dT%H%M%SZ}-{number}")
     for suffix in ("", "-wal", "-shm"):
         journal = path.with_name(path.name + suffix)
         if journal.exists():

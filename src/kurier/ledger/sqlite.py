@@ -27,6 +27,7 @@ from kurier.model.port import PortRecord
 from kurier.model.records import Job, NetworkRecord, PoolRecord
 
 LOG = logging.getLogger(__name__)
+_NOTE = "note"
 _Record = TypeVar("_Record", PoolRecord, NetworkRecord, PortRecord, Job)
 
 
@@ -50,8 +51,12 @@ class SqliteLedger:
     """
 
     def __init__(
-        self, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        folder: Path,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        unfit: str = "",
     ) -> None:
+        """`unfit` tells why the one that is there must not be used: it is set aside."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = folder / "ledger.db"
         self.note = ""
@@ -59,10 +64,19 @@ class SqliteLedger:
         self._owner: object = None
         self._lock = StateLock(folder)
         try:
+            aside = move_aside(self.path, now(), "set-aside") if unfit else None
             self._db, self.opened, self._copy = self._open(now)
         except BaseException:
             self._lock.release()
             raise
+        if aside is not None:
+            self.opened = Opened.SET_ASIDE
+            self._tell(
+                f"The ledger {self.path} was not fit for use ({unfit}) and is now {aside.name}; "
+                "what is in use is being found again from Neutron, the switch and the engine."
+            )
+        elif not self.note:
+            self.note = self._copy.meta.get(_NOTE, "")
 
     def close(self) -> None:
         """Ends the use of the file; repeating it is harmless."""
@@ -166,6 +180,12 @@ class SqliteLedger:
             LOG.error("%s", self.note)
             database, _, copy = self._open_whole()
             return database, Opened.DAMAGED, copy
+
+    def _tell(self, note: str) -> None:
+        """Has people read it for as long as this file lasts."""
+        self.note = note
+        self.set_meta(_NOTE, note)
+        LOG.warning("%s", note)
 
     def _open_whole(self) -> tuple[sqlite3.Connection, Opened, _Copy]:
         database, opened = open_file(self.path)

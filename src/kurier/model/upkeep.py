@@ -8,7 +8,7 @@ come is None here, and nothing is concluded from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from kurier.model.likeness import lost_word, moved, unlike
 from kurier.model.neutron import Port
 from kurier.model.port import IN_USE, POOLED, PortRecord, Stage
 from kurier.model.trouble import Kind, Trouble
-from kurier.model.wiring import Plugged
+from kurier.model.wiring import Attached, Plugged
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Snapshot:
     known: tuple[PortRecord, ...]
     """The ledger's ports."""
     plugged: tuple[Plugged, ...] | None
-    endpoints: frozenset[EndpointId] | None
+    living: Mapping[EndpointId, Attached] | None
+    """The endpoints of containers that run."""
     ports: tuple[Port, ...] | None
     """Neutron's ports with this host's tags."""
     under_way: frozenset[PortKey] = frozenset()
@@ -127,9 +128,9 @@ def _unused(lease: PortRecord, snapshot: Snapshot) -> str:
     """Why a port in use looks unused, or nothing."""
     if lease.endpoint is None:
         return "no endpoint came for its address"
-    if snapshot.endpoints is None or snapshot.plugged is None:
+    if snapshot.living is None or snapshot.plugged is None:
         return ""
-    if lease.endpoint in snapshot.endpoints:
+    if lease.endpoint in snapshot.living:
         return ""
     for plug in snapshot.plugged:
         if plug.device == lease.device and plug.link_present and not plug.peer_present:
@@ -170,7 +171,7 @@ def _forgotten(snapshot: Snapshot) -> tuple[Suspect, ...]:
     """Ports in use of which the ledger knows nothing; those that were adopted cannot be told from
     what is left of them.
     """
-    if snapshot.ports is None or snapshot.plugged is None or snapshot.endpoints is None:
+    if snapshot.ports is None or snapshot.plugged is None or snapshot.living is None:
         return ()
     known = {port.port_id for port in snapshot.known}
     known_endpoints = {port.endpoint for port in snapshot.known}
@@ -181,20 +182,53 @@ def _forgotten(snapshot: Snapshot) -> tuple[Suspect, ...]:
         Suspect("lost lease", port.id, "a container has it and the ledger does not know it")
         for port in snapshot.ports
         if port.id in held - known
-        and tags.LEASED in port.tags
         and tags.KURYR_PORT_EXISTING not in port.tags
-        and endpoint_in(port, snapshot.endpoints) not in {None, *known_endpoints}
+        and endpoint_in(port, snapshot.living) not in {None, *known_endpoints}
     )
 
 
-def endpoint_in(port: Port, endpoints: frozenset[EndpointId]) -> EndpointId | None:
-    """The one of these endpoints that a port's tags tell; the tags do not say which half of its
-    id is which.
+def endpoint_in(port: Port, living: Mapping[EndpointId, Attached]) -> EndpointId | None:
+    """The endpoint that has a port: the one that its tags tell (which do not say which half of the
+    id is which), else the one that has its MAC address.
     """
-    for endpoint in endpoints:
-        if port.tags.issuperset(tags.endpoint_tags(endpoint)):
-            return endpoint
-    return None
+    if tags.LEASED in port.tags:
+        for endpoint in living:
+            if port.tags.issuperset(tags.endpoint_tags(endpoint)):
+                return endpoint
+    found = [endpoint for endpoint, one in living.items() if one.mac == port.mac]
+    return found[0] if len(found) == 1 else None
+
+
+def orphans(snapshot: Snapshot) -> list[tuple[EndpointId, PortId]]:
+    """Endpoints of containers that run whose port neither Neutron nor the ledger has any more."""
+    if snapshot.ports is None or snapshot.plugged is None or snapshot.living is None:
+        return []
+    there = {port.id for port in snapshot.ports}
+    known = {port.port_id for port in snapshot.known} | {None}
+    return [
+        (endpoint, plug.port_id)
+        for plug in snapshot.plugged
+        if plug.link_present and not plug.peer_present and plug.port_id not in there | known
+        for endpoint, one in snapshot.living.items()
+        if one.mac == plug.mac
+    ]
+
+
+def in_anothers_hand(port: PortRecord, plugged: Sequence[Plugged]) -> bool:
+    """Whether the switch shows a port in a sandbox that the ledger says nobody has: an endpoint
+    takes a port in the ledger before a sandbox takes its device.
+    """
+    return port.stage in (Stage.MAKING, Stage.BOUND, Stage.READY) and any(
+        port.id == plug.key and plug.link_present and not plug.peer_present for plug in plugged
+    )
+
+
+def in_two_hands(port: PortRecord, living: Mapping[EndpointId, Attached]) -> bool:
+    """Whether a container that runs has a port's MAC address, and the ledger does not know it."""
+    attached = living.get(port.endpoint) if port.endpoint is not None else None
+    if attached is not None or not port.mac:
+        return False
+    return any((one.network, one.mac) == (port.network, port.mac) for one in living.values())
 
 
 def _resting(snapshot: Snapshot) -> list[PortRecord]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kurier.model.ids import PortId, PortKey
+from kurier.model.ids import DockerNetworkId, PortId, PortKey
 from kurier.model.port import PortRecord
 
 
@@ -66,6 +66,14 @@ def plug_of(port: PortRecord, mtu: int) -> Plug:
 
 
 @dataclass(frozen=True, slots=True)
+class Attached:
+    """An endpoint of a container that runs, as the engine tells it."""
+
+    network: DockerNetworkId
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plugged:
     """A port found in the switch that carries Kurier's mark."""
 
@@ -79,6 +87,8 @@ class Plugged:
     wired: bool
     mac: str = ""
     """The MAC address that the switch expects there."""
+    peer: str = ""
+    """The name of the other end when the pair was made."""
     link_up: bool = True
 
     def serves(self, key: PortKey, port_id: PortId | None, mac: str) -> bool:

@@ -61,6 +61,10 @@ class ServiceSettings:
     swarm_driver: str = "kuryr:swarm"
     """The managed plugin's name, with its tag."""
     boot_id: str = ""
+    machine: tuple[str, str] = ("", "")
+    """What tells this machine from a copy of it: /etc/machine-id and the firmware's product UUID;
+    empty where they cannot be read.
+    """
     pool: PoolSettings = field(default_factory=PoolSettings)
 
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from kurier.model.ids import DockerNetworkId, EndpointId, IPAddress, PoolId
 from kurier.service.addresses import Addresses
+from kurier.service.arrival import Arrival
 from kurier.service.assembly import Assembly
 from kurier.service.census import Census
 from kurier.service.context import Context
@@ -16,6 +18,7 @@ from kurier.service.exposure import Exposure
 from kurier.service.forgotten import Forgotten
 from kurier.service.growth import Growth
 from kurier.service.hosts import Hosts
+from kurier.service.inspection import Inspection
 from kurier.service.keeper import Keeper
 from kurier.service.mending import Mending
 from kurier.service.networks import Networks
@@ -50,8 +53,10 @@ from kurier.service.waiting_networks import NetworkKeeper
 class Driver:
     """What an engine may ask; every method ends in an answer or a KurierError."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, unfit: Callable[[str], None]) -> None:
+        """`unfit` is told why the ledger must be set aside, once."""
         self.context = context
+        self.arrival = Arrival(context, unfit)
         self._traffic = Traffic(context.clock)
         self.outbox = Outbox(
             context.ledger,
@@ -70,7 +75,8 @@ class Driver:
         growth = Growth(context, self.stock)
         self.draining = Draining(context, self.stock)
         self.census = Census(context)
-        self.keeper = Keeper(context, self.stock, growth, self._traffic)
+        self._inspection = Inspection(context, self.stock)
+        self.keeper = Keeper(context, self.stock, growth, self._traffic, self.arrival)
         removal = Removal(context, self.outbox, self._ports, recovery, self.stock)
         exposure = Exposure(context, self.outbox)
         self.hosts = Hosts(context, removal, exposure)
@@ -102,20 +108,30 @@ class Driver:
         self.reconciler = Reconciler(context, self.outbox, hands)
 
     def start(self) -> None:
-        """At start, before the first answer: schedules what the last stop cut off."""
-        self.networks.finish_what_was_cut_off()
+        """At start, before the first answer."""
         self.keeper.start()
 
     def background(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        """What goes on for as long as the daemon runs, by name; each works until cancelled."""
+        """What goes on for as long as the daemon runs, by name; each works until cancelled.
+
+        Ready ports are plugged before the engine answers, since it starts containers first.
+        """
+        after = self.arrival.after_engine
         return {
-            "outbox": self.outbox.run,
-            "keeper": self.keeper.run,
-            "networks": self.network_keeper.run,
-            "swarm": self.swarm_nodes.run,
-            "reconciler": self.reconciler.run,
-            "mending": self.mending.run,
+            "arrival": self.arrival.run,
+            "ready ports": partial(self.arrival.meet_neutron, self._inspection.look_at_ready),
+            "keeper": partial(self.arrival.after_switch, self.keeper.run),
+            "outbox": partial(after, self._work_off),
+            "networks": partial(after, self.network_keeper.run),
+            "swarm": partial(after, self.swarm_nodes.run),
+            "reconciler": partial(after, self.reconciler.run),
+            "mending": partial(after, self.mending.run),
         }
+
+    async def _work_off(self) -> None:
+        """What the last life owed first: it may be what a stop cut off."""
+        self.networks.finish_what_was_cut_off()
+        await self.outbox.run()
 
     async def stop(self) -> None:
         """Ends what the background work began; what is unsettled is in the ledger."""
@@ -132,6 +148,8 @@ class Driver:
 
     async def request_address(self, ask: AddressAsk) -> IPInterface:
         """IpamDriver.RequestAddress."""
+        if not ask.gateway:
+            await self.arrival.ready_ports_seen()
         with self._traffic.call():
             return await self._addresses.request(ask)
 
@@ -142,6 +160,7 @@ class Driver:
 
     async def create_network(self, ask: NetworkAsk) -> None:
         """NetworkDriver.CreateNetwork."""
+        await self.arrival.require_engine()
         await self.networks.create(ask)
 
     async def delete_network(self, network_id: DockerNetworkId) -> None:
@@ -150,6 +169,7 @@ class Driver:
 
     async def create_endpoint(self, ask: EndpointAsk) -> EndpointAnswer:
         """NetworkDriver.CreateEndpoint."""
+        await self.arrival.require_switch()
         with self._traffic.call():
             return await self._endpoints.create(ask)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from kurier.model.ids import PortId
 from kurier.model.likeness import unlike
 from kurier.model.neutron import Port, PortFilter
-from kurier.model.port import POOLED, PortRecord
+from kurier.model.port import POOLED, PortRecord, Stage
 from kurier.service.absence import unless_gone
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind
@@ -46,6 +46,21 @@ class Inspection:
                 seen = found.get(port.port_id)
                 seen = seen or await unless_gone(self._context.cloud.port(port.port_id))
                 self._judge(port, seen, led_to)
+
+    async def look_at_ready(self) -> None:
+        """Gives up every ready port that Neutron shows otherwise than it was made: what the ledger
+        says may be older than what an earlier life told Neutron.
+        """
+        waiting = [port for port in self._stock.pooled() if port.stage is Stage.READY]
+        for first in range(0, len(waiting), AT_ONCE):
+            some = waiting[first : first + AT_ONCE]
+            ids = tuple(port.port_id for port in some if port.port_id is not None)
+            found = {one.id: one for one in await self._context.cloud.ports(PortFilter(ids=ids))}
+            for port in some:
+                current = self._ledger.port(port.id)
+                seen = found.get(port.port_id) if port.port_id is not None else None
+                if current == port and seen is not None and (fault := unlike(port, seen)):
+                    self._stock.drop(port, fault)
 
     def _is_parked(self, port: PortRecord) -> bool:
         job = self._ledger.job(JobKind.SETTLE, port.id)

@@ -20,6 +20,7 @@ from kurier.model.ids import DockerNetworkId
 from kurier.model.port import Event, PortRecord, Stage
 from kurier.model.records import NetworkRecord
 from kurier.model.stock import Counts, lacking, surplus
+from kurier.service.arrival import Arrival
 from kurier.service.context import Context
 from kurier.service.growth import Growth
 from kurier.service.inspection import Inspection
@@ -78,7 +79,9 @@ class PoolView:
 class Keeper:
     """Turns at its own pace, or when the stock changed."""
 
-    def __init__(self, context: Context, stock: Stock, growth: Growth, traffic: Traffic) -> None:
+    def __init__(
+        self, context: Context, stock: Stock, growth: Growth, traffic: Traffic, arrival: Arrival
+    ) -> None:
         self._context = context
         self._ledger = context.ledger
         self._clock = context.clock
@@ -87,6 +90,7 @@ class Keeper:
         self._recycling = Recycling(context, stock)
         self._inspection = Inspection(context, stock)
         self._traffic = traffic
+        self._arrival = arrival
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._rests: dict[str, Rest] = {}
         self._busy_since: float | None = None
@@ -188,11 +192,12 @@ class Keeper:
             self._give_up(ports, "its pool is drained or ended")
             return
         idle = [port for port in ports if port.id not in self.stock.under_way]
-        self._inspect(network, [port for port in idle if port.used])
         self._wire(network, [port for port in idle if port.stage is Stage.BOUND and not port.used])
-        self._cool(
-            network, [port for port in idle if port.stage is Stage.COOLING and not port.used]
-        )
+        if self._arrival.over:
+            self._inspect(network, [port for port in idle if port.used])
+            self._cool(
+                network, [port for port in idle if port.stage is Stage.COOLING and not port.used]
+            )
         self._find(network, [port for port in idle if port.stage is Stage.MAKING])
         counts, level = count(ports), self.stock.level(network.id)
         low = counts.ready * 10 <= self.stock.target(network)
@@ -200,7 +205,7 @@ class Keeper:
         if more and (quiet or low) and self._rest(network) is None:
             first = min(more, _FIRST_BATCH) if counts.ready == 0 else more
             self._grow(network, first)
-        elif quiet and not more:
+        elif quiet and not more and self._arrival.over:
             less = surplus(limits, counts, level)
             ready = [port for port in ports if port.stage is Stage.READY]
             for port in sorted(ready, key=lambda one: one.since)[:less]:
@@ -269,6 +274,8 @@ class Keeper:
             self._begin(f"find {network.id}", network, lambda: self._growth.look_for(network, lost))
 
     def _give_up(self, ports: list[PortRecord], reason: str) -> None:
+        if not self._arrival.over:
+            return
         self.stock.drop_all([port for port in ports if port.id not in self.stock.under_way], reason)
 
     # ── work in the background ──

@@ -87,6 +87,8 @@ class Networks:
                 if not self._was_given_up(ask):
                     return
                 self._schedule_removal(record)
+            elif record is not None and record.state is NetworkState.CREATING:
+                self._undo_former(record)
             if record is not None:
                 await self._outbox.settle(JobKind.DROP_NETWORK, ask.id)
             await self._create(ask)
@@ -174,15 +176,21 @@ class Networks:
         return found
 
     def finish_what_was_cut_off(self) -> None:
-        """At start: takes away networks whose making or removal a stop cut off."""
+        """At start: takes away networks whose making or removal a stop cut off, but for those that
+        are being made again.
+        """
         for record in self._ledger.networks():
-            if record.state is NetworkState.CREATING:
-                self._schedule_removal(record, why={**_OWN, UNANSWERED: "Kurier was stopped"})
+            if record.state is NetworkState.CREATING and not self._turns.busy(record.id):
+                self._undo_former(record)
             elif (
                 record.state is NetworkState.REMOVING
                 and self._ledger.job(JobKind.DROP_NETWORK, record.id) is None
             ):
                 self._schedule_removal(record)
+
+    def _undo_former(self, record: NetworkRecord) -> None:
+        """Takes away what a former life had begun to make."""
+        self._schedule_removal(record, why={**_OWN, UNANSWERED: "Kurier was stopped"})
 
     async def _forget(self, job: Job) -> None:
         """Takes away a network whose range the engine gave back, if two whole lists of the engine's
@@ -245,6 +253,12 @@ class Networks:
                 "Range 0.0.0.0/0 cannot be a Neutron subnet: use --ipam-driver kuryr and --subnet."
             )
         pool = fitting[0] if fitting else None
+        if pool is None and data.ours:
+            raise KurierError(
+                Code.CONFLICT,
+                f"Range {data.cidr} was asked for before Kurier's ledger was lost, or was given up "
+                "since: create the network again.",
+            )
         named = pool.options if pool else NetworkOptions()
         version = data.cidr.version
         return Part(

@@ -45,7 +45,7 @@ from kurier.model.neutron import (
 )
 from kurier.model.port import PortRecord
 from kurier.model.records import Job, NetworkRecord, PoolRecord
-from kurier.model.wiring import End, Plug, Plugged, SwitchFacts
+from kurier.model.wiring import Attached, End, Plug, Plugged, SwitchFacts
 
 
 class Cloud(Protocol):
@@ -296,7 +296,7 @@ class Engine(Protocol):
 
     async def container_of(self, endpoint_id: EndpointId) -> ContainerFacts | None: ...
 
-    async def endpoints(self) -> frozenset[EndpointId]:
+    async def living(self) -> Mapping[EndpointId, Attached]:
         """Every endpoint of every running container; an error where the answer is not whole."""
 
     async def networks(self) -> Mapping[DockerNetworkId, str]:

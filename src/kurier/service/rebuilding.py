@@ -6,15 +6,17 @@ together is enough to give a port up again when its container ends.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from kurier.model.errors import KurierError
 from kurier.model.ids import PortId
+from kurier.model.likeness import as_made
 from kurier.model.neutron import Port
 from kurier.model.port import PortAddress, PortRecord, Stage
 from kurier.model.records import NetworkRecord
 from kurier.model.upkeep import Snapshot, endpoint_in
-from kurier.model.wiring import Plugged
-from kurier.service.context import Context
+from kurier.model.wiring import Attached, Plugged
+from kurier.service.context import DEVICE_OWNER, Context
 from kurier.service.recovery import Recovery
 
 LOG = logging.getLogger(__name__)
@@ -41,9 +43,10 @@ class Rebuilding:
                 LOG.info("port %s is not taken back yet: %s", port.id, error.sentence)
 
     async def _lease(self, port: Port, plug: Plugged, snapshot: Snapshot) -> None:
-        endpoint = endpoint_in(port, snapshot.endpoints or frozenset())
+        living = snapshot.living or {}
+        endpoint = endpoint_in(port, living)
         networks = await self._recovery.on(port.network_id)
-        network = _network_of(port, networks)
+        network = _network_of(port, networks, living[endpoint] if endpoint else None)
         ledger = self._context.ledger
         # Looking for the network took its time: the engine may have asked for it meanwhile.
         if endpoint is None or network is None or ledger.port_of_endpoint(endpoint):
@@ -60,14 +63,34 @@ class Rebuilding:
                 mac=port.mac,
                 endpoint=endpoint,
                 device=plug.device,
+                peer=plug.peer,
                 container=port.name,
+                made=replace(
+                    as_made(port),
+                    device_owner=DEVICE_OWNER,
+                    host_id=await self._context.host() if _shows_hosts(snapshot) else "",
+                    tags=await self._context.port_tags(),
+                ),
+                used=True,
             )
         )
         LOG.info("port %s of container %s is in the ledger again", port.id, port.name)
 
 
-def _network_of(port: Port, networks: list[NetworkRecord]) -> NetworkRecord | None:
-    """Whose network a port is on; where several share a Neutron network, its description tells."""
+def _shows_hosts(snapshot: Snapshot) -> bool:
+    """Whether these credentials may see to which host a port is bound."""
+    return any(port.host_id for port in snapshot.ports or ())
+
+
+def _network_of(
+    port: Port, networks: list[NetworkRecord], attached: Attached | None
+) -> NetworkRecord | None:
+    """Whose network a port is on: as the engine says, or the only one, or as its description tells
+    where several share a Neutron network.
+    """
+    for one in networks:
+        if attached is not None and one.id == attached.network:
+            return one
     if len(networks) == 1:
         return networks[0]
     told = [one for one in networks if port.description.endswith(f"Docker network {one.id}")]

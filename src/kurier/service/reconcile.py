@@ -12,12 +12,13 @@ from typing import TypeVar
 
 from kurier.model import tags
 from kurier.model.errors import Code, KurierError
-from kurier.model.ids import PortId, PortKey
+from kurier.model.ids import EndpointId, PortId, PortKey
 from kurier.model.likeness import lost_word
 from kurier.model.neutron import Port, PortFilter
 from kurier.model.port import IN_USE, POOLED, PortRecord, Stage
 from kurier.model.trouble import Kind, Trouble
-from kurier.model.upkeep import Plan, Snapshot, Suspect, astray, plan, trouble_of
+from kurier.model.upkeep import Plan, Snapshot, Suspect, astray, orphans, plan, trouble_of
+from kurier.model.wiring import Plugged
 from kurier.service.context import Context
 from kurier.service.exposure import Exposure
 from kurier.service.forgotten import Forgotten
@@ -30,6 +31,7 @@ from kurier.service.stock import Stock
 from kurier.service.titles import Titles
 
 LOG = logging.getLogger(__name__)
+_GONE = "was deleted in Neutron, and nothing reaches the container: restart it to give it another."
 _Answer = TypeVar("_Answer")
 
 
@@ -112,16 +114,16 @@ class Reconciler:
         begun = self._context.clock.now()
         # The ledger is read last: what the others saw and it does not know is then truly unknown.
         plugged = await _asked("switch", self._context.datapath.plugged())
-        endpoints = await _asked("engine", self._context.engine.endpoints())
-        ports = await _asked("Neutron", self._own_ports())
+        living = await _asked("engine", self._context.engine.living())
+        ports = await _asked("Neutron", self._own_ports(plugged or ()))
         unworn = await _asked("Neutron", self._hands.exposure.unworn())
-        answers = {"switch": plugged, "engine": endpoints, "Neutron": ports}
+        answers = {"switch": plugged, "engine": living, "Neutron": ports}
         unknown = tuple(name for name, answer in answers.items() if answer is None)
         snapshot = Snapshot(
             self._context.clock.now(),
             tuple(self._ledger.ports()),
             None if plugged is None else tuple(plugged),
-            endpoints,
+            living,
             None if ports is None else tuple(ports),
             at_work | self._at_work(),
             begun,
@@ -132,13 +134,21 @@ class Reconciler:
     def _at_work(self) -> frozenset[PortKey]:
         return frozenset(self._hands.stock.under_way)
 
-    async def _own_ports(self) -> list[Port]:
-        """This host's, of every environment that it was in."""
+    async def _own_ports(self, plugged: Iterable[Plugged]) -> list[Port]:
+        """This host's, of every environment that it was in; and those that containers have here, of
+        which neither their tags nor the ledger tells.
+        """
         host = tags.host_tag(await self._context.host())
         found: dict[PortId, Port] = {}
         for environment in await self._context.environment.all():
             marks = (tags.environment_tag(environment), host)
             ports = await self._context.cloud.ports(PortFilter(tags=marks))
+            found |= {port.id: port for port in ports}
+        held = {one.port_id for one in plugged if one.link_present and not one.peer_present}
+        known = {port.port_id for port in self._ledger.ports()}
+        untold = tuple(one for one in held - known - found.keys() if one)
+        if untold:
+            ports = await self._context.cloud.ports(PortFilter(ids=untold))
             found |= {port.id: port for port in ports}
         return [port for port in found.values() if tags.RESERVED not in port.tags]
 
@@ -172,10 +182,15 @@ class Reconciler:
         running = {
             trouble_of(port, Kind.CUT_OFF, "").whom
             for port in snapshot.known
-            if port.endpoint in (snapshot.endpoints or ())
+            if port.endpoint in (snapshot.living or ())
         }
-        found = (*cut_off, *gone)
-        return [one for one in found if one is not None and one.whom in running]
+        found = [one for one in (*cut_off, *gone) if one is not None and one.whom in running]
+        return found + [await self._orphan(*one) for one in orphans(snapshot)]
+
+    async def _orphan(self, endpoint: EndpointId, port_id: PortId) -> Trouble:
+        facts = await _asked("engine", self._context.engine.container_of(endpoint))
+        whom = f"container {facts.name}" if facts else f"endpoint {endpoint}"
+        return Trouble(Kind.PORT_GONE, whom, f"Port {port_id} of {whom} {_GONE}")
 
     async def _missed(self, key: PortKey) -> Trouble | None:
         """By Neutron's word on the port itself: one that only lost its tags gets them again."""
@@ -190,8 +205,7 @@ class Reconciler:
             return trouble_of(
                 port,
                 Kind.PORT_GONE,
-                "was deleted in Neutron, so that nothing reaches the container: restart it to "
-                "give it a new one.",
+                _GONE,
             )
         if port.before is None and lost_word(port, found):
             self._outbox.add(JobKind.SETTLE, key)

@@ -49,6 +49,8 @@ class PoolData:
     cidr: IPNetwork
     gateway: IPAddress | None = None
     auxiliary: Mapping[str, IPAddress] = field(default_factory=dict)
+    ours: bool = False
+    """Whether Kurier's own IPAM driver gave the range out."""
 
 
 @dataclass(frozen=True, slots=True)

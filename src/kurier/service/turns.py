@@ -14,6 +14,10 @@ class Turns:
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
+    def busy(self, key: str) -> bool:
+        """Whether somebody holds or awaits the key's lock."""
+        return key in self._locks
+
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
         """Holds the key's lock; the last user takes the lock away."""
