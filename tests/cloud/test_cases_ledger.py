@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger truncated, damaged, deleted, or from a future version while ten containers run."""
+"""The ledger truncated, damaged, deleted, another host's, or from a future version while ten
+containers run.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ import pytest
 from tests.cloud.conftest import Troupe
 from tests.cloud.stage import Stage, wait_until
 from tests.cloud.stage.daemon import QUICK
+from tests.cloud.stage.machine import leased_interfaces
 
 MANY = 10
 
@@ -95,6 +98,35 @@ def test_what_is_in_use_is_found_again(ten: Ten, damage: Callable[[Path], None])
     stage.remove_container(newcomer)
     stage.settled()
     assert ten.ports() == ports
+    assert ten.all_answer()
+
+
+@pytest.mark.two_hosts
+@pytest.mark.local_cloud
+def test_a_cloned_host_touches_nothing_of_the_first(ten: Ten, second_troupe: Troupe) -> None:
+    """Its state folder and its engine's id are the same, and the first one runs on."""
+    stage = ten.stage
+    stage.daemon.stop()
+    whole = (stage.daemon.state_dir / "ledger.db").read_bytes()
+    stage.daemon.start()
+    stage.settled()
+    before = {port.id: port for port in stage.container_ports(ten.network)}
+    engine = {"daemon": {"environment": stage.environment()}}
+    with second_troupe.own(engine, start=False) as clone:
+        clone.daemon.state_dir.mkdir(mode=0o700)
+        (clone.daemon.state_dir / "ledger.db").write_bytes(whole)
+        clone.daemon.start()
+        wait_until(lambda: "set-aside" in clone.daemon.ledger_note(), "it is told", 20)
+        assert f"it is host {stage.machine.hostname}'s" in clone.daemon.admin()["ledger"]["note"]
+        for _ in range(2):
+            report = clone.daemon.admin("/v1/reconcile", "POST")
+            assert (report["deleted"], report["unplugged"], report["released"]) == ([], [], [])
+        assert leased_interfaces(clone.machine) == []
+        after = {port.id: port for port in stage.container_ports(ten.network)}
+        fields = ("tags", "binding_host_id", "device_id", "name", "security_group_ids")
+        assert {key: [port[one] for one in fields] for key, port in after.items()} == {
+            key: [port[one] for one in fields] for key, port in before.items()
+        }
     assert ten.all_answer()
 
 

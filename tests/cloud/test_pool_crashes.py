@@ -146,3 +146,36 @@ def check_pool(stage: Stage, network: str) -> None:
         return len(ports) == int(pool["ready"]) and len(marked) >= len(ports)
 
     wait_until(agree, "Neutron has just the ports that the pool says", 90)
+
+
+def test_an_old_ledger_takes_nothing_from_containers(troupe: Troupe) -> None:
+    """It says that ports wait, which containers have since."""
+    with troupe.own(CRASHING) as stage:
+        before = stage.snapshot()
+        network = stage.create_network("-o", "kurier.pool.wait=true")
+        first = stage.run_container(network)
+        stage.settled()
+        ledger = stage.daemon.state_dir / "ledger.db"
+        stage.daemon.stop()
+        old = ledger.read_bytes()
+        stage.daemon.start()
+        names = [first, *(stage.run_container(network) for _ in range(2))]
+        stage.settled()
+        ports = {stage.neutron_port(name).id for name in names}
+        stage.daemon.stop()
+        for path in ledger.parent.glob("ledger.db*"):
+            path.unlink()
+        ledger.write_bytes(old)
+        stage.daemon.start()
+        wait_until(lambda: "set-aside" in stage.daemon.ledger_note(), "it is told", 20)
+
+        def known() -> set[str]:
+            return {row["port_id"] for row in stage.daemon.admin("/v1/ports")}
+
+        wait_until(lambda: known() >= ports, "all are known again", 60)
+        stage.settled()
+        assert {port.id for port in stage.container_ports(network)} >= ports
+        assert all(stage.pings(first, stage.ip_of(name)) for name in names[1:])
+        stage.remove_container(*names)
+        stage.remove_network(network)
+        stage.nothing_left(before, 60)

@@ -160,3 +160,21 @@ def test_nothing_is_taken_away_before_the_engine_was_looked_at(tmp_path: Path) -
         host.engine.answers = True
 
     told(tmp_path, story)
+
+
+def test_a_network_whose_ledger_was_lost_leaves_nothing_when_it_is_removed_at_once(
+    tmp_path: Path,
+) -> None:
+    """No pass has found again what the ledger knew: ready ports, and a container's."""
+
+    async def story(world: World, host: Host) -> None:
+        await host.stop()
+        for path in host.folder.glob("ledger.db*"):
+            path.unlink()
+        host.start()
+        await host.engine.remove("a")
+        await host.engine.remove_network("blue")
+        await world.rest()
+        assert host.running.driver.networks.left_standing() == {}
+
+    told(tmp_path, story)

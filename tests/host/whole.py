@@ -59,7 +59,7 @@ def seen_in_neutron(world: World) -> frozenset[str]:
     lines = {f"network {one.id} {one.name} {sorted(one.tags)}" for one in neutron.networks.values()}
     lines |= {f"subnet {one.id} {one.cidr} {sorted(one.tags)}" for one in neutron.subnets.values()}
     lines |= {_port_line(one) for one in neutron.ports.values()}
-    lines |= {f"group {one.id} {one.name}" for one in neutron.groups.values()}
+    lines |= {f"group {one.id} {one.name} {sorted(one.tags)}" for one in neutron.groups.values()}
     return frozenset(lines)
 
 
@@ -108,7 +108,7 @@ def _containers(host: Host) -> Iterator[str]:
     for one in host.engine.living():
         lease = host.running.ledger.port_of_endpoint(one.endpoint)
         gone = lease is None or lease.port_id not in host.world.neutron.ports
-        if gone and _is_told(host, one):
+        if gone and (_is_told(host, one) or _is_lost(host, one)):
             continue  # somebody deleted its port
         for fault in _container(host, one):
             yield f"{host.name}: container {one.container}: {fault}"
@@ -147,6 +147,14 @@ def _container(host: Host, one: Living) -> Iterator[str]:
     yield from _opened(host, one, port)
     if lease.before is None:
         yield from _guarded(host, one, port)
+
+
+def _is_lost(host: Host, one: Living) -> bool:
+    """Whether neither the ledger nor the switch knows a container any more: somebody put an old
+    ledger back and took the port out of the switch as well.
+    """
+    devices = {pair.device for pair in host.switch.pairs.values() if pair.where == one.sandbox}
+    return host.had_old_ledger and not devices & host.switch.rows.keys()
 
 
 def _is_told(host: Host, one: Living) -> bool:
@@ -282,7 +290,8 @@ def _switch(host: Host) -> Iterator[str]:
     """Every device is a lease's or a ready port's."""
     ledger = host.running.ledger
     devices = {one.device for one in ledger.ports()}
-    lost = {one.sandbox for one in host.engine.living() if _is_told(host, one)}
+    living = host.engine.living()
+    lost = {one.sandbox for one in living if _is_told(host, one) or _is_lost(host, one)}
     devices |= {pair.device for pair in host.switch.pairs.values() if pair.where in lost}
     for row in host.switch.rows.values():
         if row.device not in devices:

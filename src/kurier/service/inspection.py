@@ -51,7 +51,10 @@ class Inspection:
         """Gives up every ready port that Neutron shows otherwise than it was made: what the ledger
         says may be older than what an earlier life told Neutron.
         """
-        waiting = [port for port in self._stock.pooled() if port.stage is Stage.READY]
+        ready = [port for port in self._stock.pooled() if port.stage is Stage.READY]
+        waiting = [
+            port for port in ready if port.made is not None
+        ]  # else the next passes replace it
         for first in range(0, len(waiting), AT_ONCE):
             some = waiting[first : first + AT_ONCE]
             ids = tuple(port.port_id for port in some if port.port_id is not None)

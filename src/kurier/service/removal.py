@@ -72,6 +72,7 @@ class Removal:
         await self._drop_ports(network_id)
         if record.neutron_id is None:
             record = await self._find(record, own=OWN in job.payload)
+        await self._drop_unknown(record)
         note = await self.leave(record) if record.neutron_id is not None else ""
         with self._ledger.transaction():
             for pool in self._ledger.pools():
@@ -94,6 +95,20 @@ class Removal:
         await self._stock.grown(network_id)
         self._stock.drop_all(self._stock.pooled(network_id), "its network is removed")
         await asyncio.gather(*map(self._ports.dropped, self._ledger.ports(network_id)))
+
+    async def _drop_unknown(self, record: NetworkRecord) -> None:
+        """Deletes this host's ports of an engine network that a lost ledger knew: no endpoint is
+        left on it, and they would keep the network standing.
+        """
+        if record.neutron_id is None:
+            return
+        mine = (tags.host_tag(await self._context.host()),)
+        known = {port.port_id for port in self._ledger.ports()}
+        for port in await self._cloud.ports(PortFilter(record.neutron_id, tags=mine)):
+            told = port.description.endswith(f"Docker network {record.id}")
+            ours = not {tags.KURYR_PORT_EXISTING, tags.RESERVED} & port.tags
+            if told and ours and port.id not in known:
+                await self._cloud.delete_port(port.id)
 
     async def _find(self, record: NetworkRecord, *, own: bool) -> NetworkRecord:
         """Looks for a network that the ledger does not know, or whose create's answer was lost. Of

@@ -131,6 +131,13 @@ class Daemon:
         finally:
             connection.close()
 
+    def ledger_note(self) -> str:
+        """What people are told of the ledger; nothing while the daemon begins anew."""
+        try:
+            return str(self.admin()["ledger"]["note"])
+        except OSError:
+            return ""
+
     def kurier(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """The `kurier` command on this host, with this daemon's configuration."""
         program = str(Path(sys.executable).with_name("kurier"))
