@@ -15,10 +15,8 @@ import secrets
 import signal
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -28,6 +26,7 @@ from kurier.admin.metrics import CloudCalls, WorldCollector
 from kurier.admin.report import Report
 from kurier.admin.server import AdminServer
 from kurier.admin.views import CloudStatus, Health, LedgerStatus
+from kurier.clock import SteadyClock
 from kurier.cloud.bounds import Bounds
 from kurier.cloud.credentials import load_region
 from kurier.cloud.neutron import NeutronCloud
@@ -62,16 +61,6 @@ _DRAIN = 1.0
 """Seconds that running calls have to end when the daemon is told to stop."""
 
 
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
 class RandomNames:
     """Identifiers from the system's source of randomness."""
 
@@ -88,7 +77,7 @@ class Daemon:
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], unfit: str = "") -> None:
         self._settings = settings
-        self._clock = SystemClock()
+        self._clock = SteadyClock()
         self._tasks: list[asyncio.Task[None]] = []
         self.unfit = asyncio.get_running_loop().create_future()
         self._ledger = SqliteLedger(Path(settings.daemon.state_dir), self._clock.now, unfit)
@@ -133,11 +122,11 @@ class Daemon:
         await self._plugin.start()
         await self._admin.start()
         for name, work in self._driver.background().items():
-            self._begin(name, work)
-        self._begin("plugin", lambda: _until_answered("the engine", self._revive_plugin))
-        self._begin("environment", self._follow_environment)
-        self._begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
-        self._begin("switch", lambda: _until_answered("Open vSwitch", self._meet_switch))
+            self.begin(name, work)
+        self.begin("plugin", lambda: _until_answered("the engine", self._revive_plugin))
+        self.begin("environment", self._follow_environment)
+        self.begin("cloud", lambda: _until_answered("Neutron", self._cloud.warm))
+        self.begin("switch", lambda: _until_answered("Open vSwitch", self._meet_switch))
 
     async def stop(self) -> None:
         """Lets running calls end, then everything; what is unsettled is in the ledger."""
@@ -154,7 +143,8 @@ class Daemon:
                 await self._datapath.close()
         self._ledger.close()
 
-    def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Background work for as long as it runs, begun again where it fails."""
         self._tasks.append(asyncio.create_task(_kept_up(name, work), name=name))
 
     async def _follow_environment(self) -> None:
@@ -230,6 +220,7 @@ async def _live(
     try:
         await daemon.start()
         _notify_systemd("READY=1")
+        daemon.begin("watchdog", _feed_watchdog)
         await asyncio.wait({told_to_stop, daemon.unfit}, return_when=asyncio.FIRST_COMPLETED)
         if told_to_stop.done():
             _notify_systemd("STOPPING=1")
@@ -356,7 +347,7 @@ def _tcp(daemon: DaemonSettings) -> TcpListener | None:
     return TcpListener(*address, tls, Path(daemon.spec_dir))
 
 
-def _cloud(settings: Settings, environ: Mapping[str, str], clock: SystemClock) -> NeutronCloud:
+def _cloud(settings: Settings, environ: Mapping[str, str], clock: SteadyClock) -> NeutronCloud:
     cloud = settings.cloud
     bounds = Bounds(cloud.connect_timeout, cloud.read_timeout, cloud.workers, cloud.retries)
     return NeutronCloud(lambda: load_region(cloud, environ), bounds, clock)
@@ -371,6 +362,16 @@ def _datapath(settings: Settings) -> OpenVSwitchDatapath:
         wired_by=wired_by,
         run_dir=datapath.ovs_run_dir,
     )
+
+
+async def _feed_watchdog() -> None:
+    """Tells the service manager, as often as it asks for (sd_watchdog_enabled(3)), that the loop
+    goes on.
+    """
+    limit = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+    while limit and os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
+        _notify_systemd("WATCHDOG=1")
+        await asyncio.sleep(limit / 3)
 
 
 def _notify_systemd(state: str) -> None:

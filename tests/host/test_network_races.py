@@ -91,7 +91,7 @@ class Records:
     def pools(self) -> list[PoolRecord]:
         return []
 
-    def ports(self, network_id: DockerNetworkId) -> list[PortRecord]:
+    def ports(self, network_id: DockerNetworkId | None = None) -> list[PortRecord]:
         return []
 
     def meta(self, key: str) -> str | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -249,6 +250,16 @@ async def put_back(walk: Walk, host: Host) -> None:
     host.start()
 
 
+async def set_clock(walk: Walk, host: Host) -> None:
+    """Somebody sets the machine's clock, also while the daemon does not run."""
+    running = walk.chance.random() < 0.5
+    if not running:
+        await host.stop()
+    host.clock.off += timedelta(seconds=walk.chance.choice((-86_400, -3600, -30, 30, 86_400)))
+    if not running:
+        host.start()
+
+
 STEPS_TO_TAKE: tuple[Step, ...] = (
     create_network,
     create_network,
@@ -277,6 +288,7 @@ STEPS_TO_TAKE: tuple[Step, ...] = (
     take_out,
     delete_ready_port,
     put_back,
+    set_clock,
 )
 
 

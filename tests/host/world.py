@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from kurier.clock import SteadyClock
 from kurier.model.errors import Code
 from kurier.model.ids import PortId
 from kurier.service.context import PoolSettings, ServiceSettings
@@ -127,7 +128,7 @@ class Host:
             SwitchFace(self.switch, gate("switch", Code.SWITCH_AWAY, _AT_HOME)),
             EngineFace(self.engine, gate("engine", Code.INTERNAL, _AT_HOME)),
             SwarmFace(self.engine, gate("swarm", Code.INTERNAL, _AT_HOME)),
-            self.clock,
+            SteadyClock(self.clock.now, self.clock.monotonic, self.clock.monotonic),
         )
 
     async def _call(self, name: str, body: bytes) -> bytes:

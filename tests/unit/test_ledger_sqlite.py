@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -382,3 +382,21 @@ def test_a_ledger_that_cannot_be_brought_up_to_date_is_moved_aside(tmp_path: Pat
     assert aside.execute("SELECT count(*) FROM leases").fetchone() == (4,)
     aside.close()
     ledger.close()
+
+
+def test_what_was_stored_by_a_clock_that_was_ahead_counts_as_stored_now(tmp_path: Path) -> None:
+    ahead, behind = NOW + timedelta(days=1), NOW - timedelta(days=1)
+    ledger = SqliteLedger(tmp_path, now=lambda: NOW)
+    ledger.put_port(replace(READY, since=ahead))
+    ledger.put_port(replace(LEASED, since=behind))
+    ledger.put_pool(replace(POOL, requested_at=ahead))
+    ledger.put_job(replace(JOB, created_at=ahead, due=ahead + timedelta(seconds=12)))
+    ledger.put_job(replace(JOB, key="b", created_at=behind, due=NOW + timedelta(seconds=5)))
+    again = reopened(ledger)
+    assert {port.id: port.since for port in again.ports()} == {READY.id: NOW, LEASED.id: behind}
+    assert [pool.requested_at for pool in again.pools()] == [NOW]
+    assert {job.key: (job.created_at, job.due) for job in again.jobs()} == {
+        JOB.key: (NOW, NOW + timedelta(seconds=12)),
+        "b": (behind, NOW + timedelta(seconds=5)),
+    }
+    again.close()

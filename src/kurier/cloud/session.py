@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 
@@ -56,6 +57,9 @@ class NeutronSession:
             headers={"Accept": "application/json", **headers},
             raise_exc=False,
             authenticated=True,
+            # keystoneauth's own sleeps by the machine's clock: set back by an hour, that one would
+            # hold every request for an hour. How many are under way, the worker threads bound.
+            rate_semaphore=contextlib.nullcontext(),
         )
 
     def forget(self) -> None:

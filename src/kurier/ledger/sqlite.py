@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,6 +66,7 @@ class SqliteLedger:
         try:
             aside = move_aside(self.path, now(), "set-aside") if unfit else None
             self._db, self.opened, self._copy = self._open(now)
+            self._bring_back_from_the_future(now())
         except BaseException:
             self._lock.release()
             raise
@@ -180,6 +181,22 @@ class SqliteLedger:
             LOG.error("%s", self.note)
             database, _, copy = self._open_whole()
             return database, Opened.DAMAGED, copy
+
+    def _bring_back_from_the_future(self, now: datetime) -> None:
+        """What was stored while the machine's clock was ahead counts as stored now: else ports
+        would cool, and work wait, for as long as it was ahead.
+        """
+        with self.transaction():
+            for port in self.ports():
+                if port.since > now:
+                    self.put_port(replace(port, since=now))
+            for pool in self.pools():
+                if pool.requested_at > now:
+                    self.put_pool(replace(pool, requested_at=now))
+            for job in self.jobs():
+                if job.created_at is not None and job.created_at > now:
+                    due = now + max(job.due - job.created_at, timedelta())
+                    self.put_job(replace(job, created_at=now, due=due))
 
     def _tell(self, note: str) -> None:
         """Has people read it for as long as this file lasts."""

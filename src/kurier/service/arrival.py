@@ -41,7 +41,8 @@ class Arrival:
         self._met_switch = asyncio.Event()
         self._met_engine = asyncio.Event()
         self._met_neutron = asyncio.Event()
-        self._began = context.clock.monotonic()
+        self._neutron_until = float("-inf")
+        """Until when a start waits for Neutron's word, in seconds of the monotonic clock."""
 
     @property
     def over(self) -> bool:
@@ -50,6 +51,7 @@ class Arrival:
 
     async def meet_neutron(self, look: Callable[[], Awaitable[None]]) -> None:
         """Has ready ports compared with Neutron, once the switch agrees and Neutron answers."""
+        self._neutron_until = self._context.clock.monotonic() + _NEUTRONS_TIME
         await self._met_switch.wait()
 
         async def told() -> str:
@@ -63,10 +65,10 @@ class Arrival:
         """Returns when ready ports were compared with Neutron, or when a start cannot wait for it:
         only in the first seconds of a life.
         """
-        left = self._began + _NEUTRONS_TIME - self._context.clock.monotonic()
+        left = self._neutron_until - self._context.clock.monotonic()
         if left > 0 and not self._met_neutron.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._met_neutron.wait(), left)
+                await asyncio.wait_for(self._met_neutron.wait(), patience(left))
 
     async def run(self) -> None:
         """Looks until both have answered; the engine may be long in coming."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -32,6 +33,7 @@ from kurier.service.protocols import NodeNetwork, NodeRange
 
 LOG = logging.getLogger(__name__)
 _CONFIGURED = "swarm-configured"
+_MADE_FOR = "swarm-made-for"
 _IDLE = 3
 """How many times slower a node looks that is in no Swarm, to know at once what it needs when it
 joins one."""
@@ -119,10 +121,24 @@ class SwarmNodes:
     async def _make(
         self, there: Mapping[DockerNetworkId, str], wanted: Sequence[Definition]
     ) -> None:
+        """What this node lacks; and anew what it made for a network that lost against another one
+        of its name, which two managers made at the same moment.
+        """
+        standing: dict[DockerNetworkId, list[Definition]] = defaultdict(list)
         for definition in wanted:
-            if definition.id not in there:
-                await self._engine.configure(self._node_network(definition))
-                LOG.info("this node has network %s of the Swarm now", definition.name)
+            standing[definition.id].append(definition)
+        for identity, several in standing.items():
+            made_for = self._made_for().get(identity)
+            if identity in there:
+                if made_for in (None, *(one.network.id for one in several)):
+                    continue
+                if not await self._engine.remove(there[identity]):
+                    LOG.info("config-only network %s is still in use", there[identity])
+                    continue
+            found = several[0]
+            self._remember_made({**self._made_for(), identity: found.network.id})
+            await self._engine.configure(self._node_network(found))
+            LOG.info("this node has network %s of the Swarm now", found.name)
 
     async def _tell(self, definition: Definition) -> None:
         """Says in Neutron that this node has its part."""
@@ -160,6 +176,16 @@ class SwarmNodes:
             del remembered[definition]
         if gone:
             self._remember(remembered)
+            made_for = self._made_for()
+            self._remember_made({key: made_for[key] for key in made_for.keys() - gone})
+
+    def _made_for(self) -> dict[DockerNetworkId, str]:
+        """The Neutron network for which each definition's config-only network was made."""
+        found: dict[DockerNetworkId, str] = json.loads(self._ledger.meta(_MADE_FOR) or "{}")
+        return found
+
+    def _remember_made(self, which: dict[DockerNetworkId, str]) -> None:
+        self._ledger.set_meta(_MADE_FOR, json.dumps(which))
 
     def _remembered(self) -> dict[DockerNetworkId, str]:
         """The Neutron network of each definition that this host's tag may be on."""
