@@ -23,6 +23,7 @@ from tests.speed import LONG
 pytestmark = [
     pytest.mark.two_hosts,
     pytest.mark.local_cloud,
+    pytest.mark.alone,
     pytest.mark.timeout(900),
 ]
 FEW, MANY = (12, 30) if LONG else (5, 12)
