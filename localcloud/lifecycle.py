@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from .commands import attempt
 from .errors import CloudError
 from .guests import records
 from .layout import Layout, secrets_of
+from .locks import held
 from .place import Place, places
 from .process import Daemon
 from .progress import Reporter, Step, run_steps
@@ -37,13 +37,8 @@ from .settings import MAX_HOSTS, settings_file
 @contextlib.contextmanager
 def locked(state: Path, reporter: Reporter) -> Iterator[None]:
     """One up, down or reset at a time; a second one waits and says so."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            reporter.line("another kurier-cloud is at work here; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    waiting = "another kurier-cloud is at work here; waiting for it"
+    with held(state / "lock", lambda: reporter.line(waiting)):
         yield
 
 

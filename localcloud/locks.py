@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock of a file of its own, waiting for whoever has it (flock(2)).
+def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock of a file of its own, waiting for whoever has it (flock(2)), and calling
+    `waiting` before that.
 
     Each call opens the file anew, so two threads of a process keep each other out too; a thread
     that holds it must not ask again. The kernel lets go of it when the process ends, however it
@@ -19,5 +20,9 @@ def held(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

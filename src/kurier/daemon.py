@@ -40,9 +40,9 @@ from kurier.docker.server import PluginServer, PluginSettings
 from kurier.docker.sockets import TcpListener, Tls
 from kurier.docker.swarm_api import SwarmApi
 from kurier.ledger import SqliteLedger
-from kurier.model.errors import KurierError
 from kurier.model.options import Policy
 from kurier.model.wiring import WiredBy
+from kurier.service.asking import until_answered
 from kurier.service.context import Context, PoolSettings, ServiceSettings
 from kurier.service.driver import Driver
 from kurier.service.environment import Environment
@@ -51,7 +51,7 @@ LOG = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MACHINE_ID = Path("/etc/machine-id")
 _PRODUCT = Path("/sys/class/dmi/id/product_uuid")
-_LONGEST_PAUSE = 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _GLANCE = 0.1
 """Seconds between two looks whether the engine joined or left a Swarm: one system call each, and a
 node that joins gets its first task within a second or two."""
@@ -271,17 +271,8 @@ async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _until_answered(whom: str, ask: Callable[[], Awaitable[None]]) -> None:
-    """Asks again and again, ever more slowly, until there is an answer."""
-    pause, last = 0.5, ""
-    while True:
-        try:
-            return await ask()
-        except KurierError as error:
-            if error.sentence != last:
-                LOG.warning("%s is not there yet: %s", whom, error.sentence)
-                last = error.sentence
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+    """For whoever may be long in coming."""
+    await until_answered(f"{whom} is not there yet", ask, _FIRST_PAUSE, _LONGEST_PAUSE)
 
 
 def service_settings(settings: Settings, boot_id: str) -> ServiceSettings:

@@ -250,6 +250,18 @@ async def forget(scene: Scene) -> None:
     await scene.command(lambda driver: driver.hosts.forget("two"))
 
 
+def behind_the_back(
+    name: str, act: Act, before: Callable[[Neutron], None] | None = None
+) -> UseCase:
+    """Somebody is at a container that runs on a network with ready ports."""
+    return UseCase(name, act, before, _STARTED, POOLED, again=False)
+
+
+def told(change: Callable[..., None]) -> str:
+    """What was done, in words."""
+    return change.__name__.replace("_", " ")
+
+
 CASES = (
     UseCase("network", network()),
     UseCase("network that keeps an address out", network(aux={"x": "10.1.0.9"})),
@@ -331,36 +343,22 @@ CASES = (
         again=False,
     ),
     *(
-        UseCase(
-            f"recycling after an operator's {change.__name__.replace('_', ' ')}",
+        behind_the_back(
+            f"recycling after an operator's {told(change)}",
             after(meddle(change), stop, pause(25.0), start_again),
             a_group,
-            _STARTED,
-            POOLED,
-            again=False,
         )
         for change in MEDDLING
     ),
     *(
-        UseCase(
-            f"a container's port, after an operator made it {change.__name__.replace('_', ' ')}",
+        behind_the_back(
+            f"a container's port, after an operator made it {told(change)}",
             after(meddle(change), pause(25.0)),
-            None,
-            _STARTED,
-            POOLED,
-            again=False,
         )
         for change in TAKEN_AWAY
     ),
     *(
-        UseCase(
-            f"{change.__name__.replace('_', ' ')} in the switch",
-            after(take_out(change), pause(25.0)),
-            None,
-            _STARTED,
-            POOLED,
-            again=False,
-        )
+        behind_the_back(f"{told(change)} in the switch", after(take_out(change), pause(25.0)))
         for change in TAKEN_OUT
     ),
     UseCase("a network that was forgotten", forget_network, None, _STARTED, POOLED, again=False),

@@ -102,6 +102,18 @@ async def more_containers(host: Host) -> None:
     await asyncio.sleep(30.0)
 
 
+async def have_ledger_of_cooling(host: Host, old: Path) -> None:
+    """Puts a ledger back in which a port cools that a container has now; the daemon is stopped."""
+    await host.engine.remove("a")
+    await host.stop()
+    saved(host.folder, old)
+    host.start()
+    await asyncio.sleep(60.0)
+    await more_containers(host)
+    await host.stop()
+    restored(old, host.folder)
+
+
 def test_an_old_ledger_deletes_no_port_of_a_container(tmp_path: Path) -> None:
     """It says that ports wait which containers have since; nothing of them is touched."""
 
@@ -127,14 +139,7 @@ def test_an_old_ledger_is_known_although_its_ports_cool(tmp_path: Path) -> None:
     """The copy was made while a port cooled that a container has now."""
 
     async def story(world: World, host: Host) -> None:
-        await host.engine.remove("a")
-        await host.stop()
-        saved(host.folder, tmp_path / "old")
-        host.start()
-        await asyncio.sleep(60.0)
-        await more_containers(host)
-        await host.stop()
-        restored(tmp_path / "old", host.folder)
+        await have_ledger_of_cooling(host, tmp_path / "old")
         host.start()
 
     told(tmp_path, story)
@@ -144,14 +149,7 @@ def test_nothing_is_taken_away_before_the_engine_was_looked_at(tmp_path: Path) -
     """Nobody's end is in a sandbox that the switch could show: the copy was made as it cooled."""
 
     async def story(world: World, host: Host) -> None:
-        await host.engine.remove("a")
-        await host.stop()
-        saved(host.folder, tmp_path / "old")
-        host.start()
-        await asyncio.sleep(60.0)
-        await more_containers(host)
-        await host.stop()
-        restored(tmp_path / "old", host.folder)
+        await have_ledger_of_cooling(host, tmp_path / "old")
         before = ports(world)
         host.engine.answers = False
         host.start()

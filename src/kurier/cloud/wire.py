@@ -193,12 +193,11 @@ class WirePort(Struct):
 
     def keep(self, fields: dict[str, msgspec.Raw]) -> None:
         """Takes the fields that the struct has no place for; those that say nothing are left."""
-        known = {one.encode_name for one in msgspec.structs.fields(WirePort)}
-        found = {name: msgspec.json.decode(raw) for name, raw in fields.items()}
+        found = {name: msgspec.json.decode(fields[name]) for name in fields.keys() - _NOT_OTHERS}
         self.others = tuple(
             (name, json.dumps(value, sort_keys=True))
             for name, value in sorted(found.items())
-            if name not in known | _NOT_AN_OPERATORS and value not in (None, "", [], {})
+            if value not in (None, "", [], {})
         )
 
     def value(self) -> Port:
@@ -226,6 +225,9 @@ class WirePort(Struct):
             revision=self.revision_number,
             others=self.others,
         )
+
+
+_NOT_OTHERS = _NOT_AN_OPERATORS | {one.encode_name for one in msgspec.structs.fields(WirePort)}
 
 
 class WireRule(Struct):

@@ -184,6 +184,11 @@ class PortRecord:
     """Why it is not ready, where that is worth telling."""
 
 
+def user_of(port: PortRecord) -> str:
+    """Who has a port, as people are told."""
+    return f"container {port.container}" if port.container else f"endpoint {port.endpoint}"
+
+
 def is_unattached(port: PortRecord) -> bool:
     """Whether a port still waits for its endpoint."""
     return port.endpoint is None and port.stage in (Stage.REQUESTED, Stage.ALLOCATED)

@@ -8,7 +8,7 @@ come is None here, and nothing is concluded from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,9 +16,11 @@ from kurier.model import tags
 from kurier.model.ids import EndpointId, PortId, PortKey, SecurityGroupId
 from kurier.model.likeness import lost_word, moved, unlike
 from kurier.model.neutron import Port
-from kurier.model.port import IN_USE, POOLED, PortRecord, Stage
+from kurier.model.port import IN_USE, POOLED, PortRecord, Stage, user_of
 from kurier.model.trouble import Kind, Trouble
 from kurier.model.wiring import Attached, Plugged
+
+_LEASED = frozenset({Stage.LEASED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +98,24 @@ def plan(snapshot: Snapshot, seen: Mapping[Suspect, datetime], grace: timedelta)
             if one.kind == kind and one in seen and snapshot.now - seen[one] >= grace
         ]
 
+    in_neutron = {port.id: port for port in snapshot.ports or ()}
     return Plan(
         release=tuple(PortKey(key) for key in convicted("lease")),
         unplug=tuple(convicted("plug")),
         delete=tuple(PortId(key) for key in convicted("port")),
-        replug=_unserved(snapshot),
+        replug=unserved(snapshot),
         # Nobody uses them, so that a second pass is suspicion enough to ask for the port itself.
         replace=tuple(PortKey(one.key) for one in strays if one in seen),
         drop_groups=tuple(SecurityGroupId(key) for key in convicted("group")),
         # Nothing goes by it, and the first look may have crossed a container's end.
         rebuild=tuple(PortId(one.key) for one in forgotten if one in seen),
         suspects=suspects,
-        restore=tuple(port.id for port in _in_use(snapshot) if not _is_served(port, snapshot)),
-        settle=tuple(port.id for port in _in_use(snapshot) if _lacks(port, snapshot)),
+        restore=cut_off(snapshot),
+        settle=tuple(
+            port.id
+            for port in _at_rest(snapshot, _LEASED)
+            if port.port_id in in_neutron and lost_word(port, in_neutron[port.port_id])
+        ),
         miss=tuple(PortKey(one.key) for one in missed if one in seen),
         troubles=tuple(_troubles(snapshot, unwired, seen)),
     )
@@ -214,70 +221,68 @@ def orphans(snapshot: Snapshot) -> list[tuple[EndpointId, PortId]]:
     ]
 
 
-def in_anothers_hand(port: PortRecord, plugged: Sequence[Plugged]) -> bool:
-    """Whether the switch shows a port in a sandbox that the ledger says nobody has: an endpoint
-    takes a port in the ledger before a sandbox takes its device.
+def in_anothers_hand(
+    ports: Sequence[PortRecord], plugged: Sequence[Plugged]
+) -> Iterator[PortRecord]:
+    """Ports that the switch shows in a sandbox and the ledger says nobody has: an endpoint takes a
+    port in the ledger before a sandbox takes its device.
     """
-    return port.stage in (Stage.MAKING, Stage.BOUND, Stage.READY) and any(
-        port.id == plug.key and plug.link_present and not plug.peer_present for plug in plugged
-    )
+    held = {plug.key for plug in plugged if plug.link_present and not plug.peer_present}
+    for port in ports:
+        if port.stage in (Stage.MAKING, Stage.BOUND, Stage.READY) and port.id in held:
+            yield port
 
 
-def in_two_hands(port: PortRecord, living: Mapping[EndpointId, Attached]) -> bool:
-    """Whether a container that runs has a port's MAC address, and the ledger does not know it."""
-    attached = living.get(port.endpoint) if port.endpoint is not None else None
-    if attached is not None or not port.mac:
-        return False
-    return any((one.network, one.mac) == (port.network, port.mac) for one in living.values())
+def in_two_hands(
+    ports: Sequence[PortRecord], living: Mapping[EndpointId, Attached]
+) -> Iterator[PortRecord]:
+    """Ports whose MAC address a container that runs has, of which the ledger does not know."""
+    worn = {(one.network, one.mac) for one in living.values()}
+    for port in ports:
+        if port.endpoint not in living and port.mac and (port.network, port.mac) in worn:
+            yield port
 
 
-def _resting(snapshot: Snapshot) -> list[PortRecord]:
-    """Ports of pools that nobody was at while the pass looked."""
+def _at_rest(snapshot: Snapshot, stages: Set[Stage]) -> list[PortRecord]:
+    """Ports of these stages that nobody was at while the pass looked."""
     return [
         port
         for port in snapshot.known
-        if port.stage in POOLED
+        if port.stage in stages
         and port.id not in snapshot.under_way
         and (snapshot.begun is None or port.since < snapshot.begun)
     ]
 
 
-def _unserved(snapshot: Snapshot) -> tuple[PortKey, ...]:
+def unserved(snapshot: Snapshot) -> tuple[PortKey, ...]:
+    """Ready ports that the switch does not serve; none where it did not answer."""
     if snapshot.plugged is None:
         return ()
+    served = _served(snapshot.known, snapshot.plugged)
     waiting = {plug.device for plug in snapshot.plugged if plug.peer_present and plug.wired}
     return tuple(
         port.id
-        for port in _resting(snapshot)
-        if port.stage is Stage.READY and not (port.device in waiting and _is_served(port, snapshot))
+        for port in _at_rest(snapshot, {Stage.READY})
+        if port.device not in waiting or port.id not in served
     )
 
 
-def _is_served(port: PortRecord, snapshot: Snapshot) -> bool:
-    """Whether the switch has a port with its device; true where it did not answer."""
+def cut_off(snapshot: Snapshot) -> tuple[PortKey, ...]:
+    """Ports of containers that the switch does not serve; none where it did not answer."""
     if snapshot.plugged is None:
-        return True
-    return any(
-        plug.device == port.device and plug.serves(port.id, port.port_id, port.mac)
-        for plug in snapshot.plugged
-    )
+        return ()
+    served = _served(snapshot.known, snapshot.plugged)
+    return tuple(port.id for port in _at_rest(snapshot, _LEASED) if port.id not in served)
 
 
-def _in_use(snapshot: Snapshot) -> list[PortRecord]:
-    """Ports of containers that nobody was at while the pass looked."""
-    return [
-        port
-        for port in snapshot.known
-        if port.stage is Stage.LEASED
-        and port.id not in snapshot.under_way
-        and (snapshot.begun is None or port.since < snapshot.begun)
-    ]
-
-
-def _lacks(port: PortRecord, snapshot: Snapshot) -> bool:
-    """Whether Neutron has lost what Kurier told of a container."""
-    found = [one for one in snapshot.ports or () if one.id == port.port_id]
-    return bool(found) and lost_word(port, found[0])
+def _served(ports: Sequence[PortRecord], plugged: Sequence[Plugged]) -> set[PortKey]:
+    """The ports that the switch has with their devices."""
+    plugs = {plug.device: plug for plug in plugged}
+    return {
+        port.id
+        for port in ports
+        if port.device in plugs and plugs[port.device].serves(port.id, port.port_id, port.mac)
+    }
 
 
 def _missed(snapshot: Snapshot) -> tuple[Suspect, ...]:
@@ -287,7 +292,7 @@ def _missed(snapshot: Snapshot) -> tuple[Suspect, ...]:
     there = {port.id for port in snapshot.ports}
     return tuple(
         Suspect("leased port", port.id, "it is not in Neutron any more, or lost its tags")
-        for port in _in_use(snapshot)
+        for port in _at_rest(snapshot, _LEASED)
         if port.port_id not in there
     )
 
@@ -296,10 +301,11 @@ def _unwired(snapshot: Snapshot) -> tuple[Suspect, ...]:
     if snapshot.plugged is None:
         return ()
     wired = {plug.device for plug in snapshot.plugged if plug.wired}
+    served = _served(snapshot.known, snapshot.plugged)
     return tuple(
         Suspect("container", port.id, "its port is in the switch and not wired")
-        for port in _in_use(snapshot)
-        if port.device not in wired and _is_served(port, snapshot)
+        for port in _at_rest(snapshot, _LEASED)
+        if port.device not in wired and port.id in served
     )
 
 
@@ -308,7 +314,7 @@ def _strays(snapshot: Snapshot) -> tuple[Suspect, ...]:
         return ()
     there = {port.id: port for port in snapshot.ports}
     found = []
-    for port in _resting(snapshot):
+    for port in _at_rest(snapshot, POOLED):
         if port.port_id is None:
             continue
         neutron = there.get(port.port_id)
@@ -332,7 +338,7 @@ def _troubles(
 ) -> Iterator[Trouble]:
     long_unwired = {one.key for one in unwired if one in seen}
     there = {port.id: port for port in snapshot.ports or ()}
-    for port in _in_use(snapshot):
+    for port in _at_rest(snapshot, _LEASED):
         gone = snapshot.ports is not None and port.port_id not in there
         if port.id in long_unwired and not gone:
             yield trouble_of(
@@ -378,5 +384,5 @@ def _of_neutron(port: PortRecord, neutron: Port) -> Iterator[Trouble]:
 
 def trouble_of(port: PortRecord, kind: Kind, says: str) -> Trouble:
     """What is wrong with a container's port, in a sentence that begins with both."""
-    whom = f"container {port.container}" if port.container else f"endpoint {port.endpoint}"
+    whom = user_of(port)
     return Trouble(kind, whom, f"Port {port.port_id} of {whom} {says}")

@@ -49,7 +49,7 @@ class Addresses:
         self._ports = ports
         self._keeper = keeper
         self._stock = keeper.stock
-        self._named = NamedAddresses(context, outbox, keeper.stock, ports)
+        self._named = NamedAddresses(context, outbox, keeper, ports)
 
     async def request(self, ask: AddressAsk) -> IPInterface:
         """Answers RequestAddress with an address and its prefix length."""

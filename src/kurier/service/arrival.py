@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from kurier.model.errors import Code, KurierError
 from kurier.model.records import NetworkState
 from kurier.model.upkeep import in_anothers_hand, in_two_hands
+from kurier.service.asking import until_answered
 from kurier.service.context import Context
 from kurier.service.doing import patience
 
-LOG = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 _HOST, _MACHINE = "host", "machine"
 _PATIENCE = 5.0
 """Seconds that a start waits at most for the first look at the switch."""
@@ -53,12 +54,7 @@ class Arrival:
         """Has ready ports compared with Neutron, once the switch agrees and Neutron answers."""
         self._neutron_until = self._context.clock.monotonic() + _NEUTRONS_TIME
         await self._met_switch.wait()
-
-        async def told() -> str:
-            await look()
-            return ""
-
-        await _until_answered(told)
+        await _answered(look)
         self._met_neutron.set()
 
     async def ready_ports_seen(self) -> None:
@@ -76,7 +72,7 @@ class Arrival:
             (self._meet_switch, self._met_switch),
             (self._meet_engine, self._met_engine),
         ):
-            reason = await _until_answered(look)
+            reason = await _answered(look)
             if reason:
                 self._unfit(reason)
                 return
@@ -123,9 +119,8 @@ class Arrival:
         if any(a and b and a != b for a, b in zip(written, machine, strict=True)):
             return f"it was written on another machine, although both are called {host}"
         plugged = await self._context.datapath.plugged()
-        for port in self._ledger.ports():
-            if in_anothers_hand(port, plugged):
-                return f"a container has port {port.port_id}, which waits in it for one"
+        for port in in_anothers_hand(self._ledger.ports(), plugged):
+            return f"a container has port {port.port_id}, which waits in it for one"
         with self._ledger.transaction():
             self._ledger.set_meta(_HOST, host)
             known_now = [b or a for a, b in zip(written, machine, strict=True)]
@@ -147,8 +142,7 @@ class Arrival:
         listed = await self._context.engine.networks()
         ports = {
             f"a container has port {port.port_id}, and it knows another, or none"
-            for port in self._ledger.ports()
-            if in_two_hands(port, living)
+            for port in in_two_hands(self._ledger.ports(), living)
         }
         networks = {
             f"Docker has network {record.name or record.id}, and it says that it is being made"
@@ -165,15 +159,6 @@ async def _is_set_soon(event: asyncio.Event) -> bool:
     return event.is_set()
 
 
-async def _until_answered(look: Callable[[], Awaitable[str]]) -> str:
-    """Looks again and again, ever more slowly, until there is an answer."""
-    pause, last = _FIRST_PAUSE, ""
-    while True:
-        try:
-            return await look()
-        except KurierError as error:
-            if error.sentence != last:
-                LOG.warning("the ledger waits to be compared: %s", error.sentence)
-                last = error.sentence
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+async def _answered(look: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    told = "the ledger waits to be compared"
+    return await until_answered(told, look, _FIRST_PAUSE, _LONGEST_PAUSE)

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections import Counter
 
 from kurier.model import tags
-from kurier.model.errors import Code, KurierError
-from kurier.model.ids import DockerNetworkId
 from kurier.model.neutron import PortFilter
 from kurier.model.records import NetworkRecord
 from kurier.service.context import Context
 from kurier.service.stock import Stock
+from kurier.service.titles import called
 
 
 class Draining:
@@ -24,7 +23,9 @@ class Draining:
 
     def drain(self, names: tuple[str, ...]) -> None:
         """Empties the pools of these engine networks, or of all; NOT_FOUND."""
-        self._stock.drain([self._named(name) for name in names] if names else None)
+        known = self._ledger.networks()
+        which = [called(known, name, "kurier pool list").id for name in names]
+        self._stock.drain(which or None)
 
     async def free(self, resource: str) -> tuple[tuple[str, ...], int]:
         """Drains the pools whose ports hold a security group, QoS policy or subnet, by id or name;
@@ -44,15 +45,6 @@ class Draining:
         marks = (tags.environment_tag(environment), tags.READY)
         found = await self._context.cloud.ports(PortFilter(tags=marks))
         return Counter((tags.host_of(port.tags), str(port.network_id)) for port in found)
-
-    def _named(self, name: str) -> DockerNetworkId:
-        for record in self._ledger.networks():
-            if name in (record.id, record.name) or (len(name) >= 4 and record.id.startswith(name)):
-                return record.id
-        raise KurierError(
-            Code.NOT_FOUND,
-            f"No Docker network {name} is known on this host: see `kurier pool list`.",
-        )
 
     async def _ids(self, name: str) -> set[str]:
         cloud = self._context.cloud

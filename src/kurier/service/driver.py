@@ -18,7 +18,6 @@ from kurier.service.exposure import Exposure
 from kurier.service.forgotten import Forgotten
 from kurier.service.growth import Growth
 from kurier.service.hosts import Hosts
-from kurier.service.inspection import Inspection
 from kurier.service.keeper import Keeper
 from kurier.service.mending import Mending
 from kurier.service.networks import Networks
@@ -75,7 +74,6 @@ class Driver:
         growth = Growth(context, self.stock)
         self.draining = Draining(context, self.stock)
         self.census = Census(context)
-        self._inspection = Inspection(context, self.stock)
         self.keeper = Keeper(context, self.stock, growth, self._traffic, self.arrival)
         removal = Removal(context, self.outbox, self._ports, recovery, self.stock)
         exposure = Exposure(context, self.outbox)
@@ -119,7 +117,7 @@ class Driver:
         after = self.arrival.after_engine
         return {
             "arrival": self.arrival.run,
-            "ready ports": partial(self.arrival.meet_neutron, self._inspection.look_at_ready),
+            "ready ports": partial(self.arrival.meet_neutron, self.keeper.inspection.look_at_ready),
             "keeper": partial(self.arrival.after_switch, self.keeper.run),
             "outbox": partial(after, self._work_off),
             "networks": partial(after, self.network_keeper.run),

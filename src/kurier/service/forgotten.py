@@ -9,13 +9,14 @@ import logging
 
 from kurier.model.errors import Code, KurierError
 from kurier.model.ids import DockerNetworkId
-from kurier.model.port import IN_USE
+from kurier.model.port import IN_USE, user_of
 from kurier.model.records import NetworkRecord, NetworkState
 from kurier.model.swarm import is_definition
 from kurier.model.trouble import Kind, Trouble
 from kurier.service.context import Context
 from kurier.service.networks import Networks
 from kurier.service.pools import Pools
+from kurier.service.titles import called
 
 LOG = logging.getLogger(__name__)
 _ENGINE = "engine"
@@ -54,20 +55,20 @@ class Forgotten:
         """What an operator asks for: the network's id. NOT_FOUND; CONFLICT where the engine knows
         it or a container has a port of it.
         """
-        record = self._named(name)
-        called = record.name or record.id
+        record = called(self._candidates(), name, "kurier network list")
+        shown = record.name or record.id
         if record.id in await self._context.engine.networks():
             raise KurierError(
                 Code.CONFLICT,
-                f"Docker knows network {called}: remove it with `docker network rm {called}`.",
+                f"Docker knows network {shown}: remove it with `docker network rm {shown}`.",
             )
         users = self._users(record)
         if users:
             raise KurierError(
                 Code.CONFLICT,
-                f"Network {called} is used by {', '.join(users)}: stop them first.",
+                f"Network {shown} is used by {', '.join(users)}: stop them first.",
             )
-        await self._networks.forget(record)
+        await self._networks.remove(record)
         return record.id
 
     def _judge(self, record: NetworkRecord, now: float, same: bool) -> Trouble | None:
@@ -87,7 +88,7 @@ class Forgotten:
             why = f"is not known to Docker any more: it is taken away in {left:.0f} s."
         else:
             LOG.warning("network %s is taken away: the engine does not know it any more", name)
-            self._networks.leave_to_outbox(record)
+            self._networks.schedule_removal(record)
             return None
         return Trouble(Kind.NETWORK_FORGOTTEN, f"network {name}", f"Network {name} {why}")
 
@@ -100,9 +101,7 @@ class Forgotten:
 
     def _users(self, record: NetworkRecord) -> list[str]:
         return sorted(
-            f"container {port.container}" if port.container else f"endpoint {port.endpoint}"
-            for port in self._ledger.ports(record.id)
-            if port.stage in IN_USE
+            user_of(port) for port in self._ledger.ports(record.id) if port.stage in IN_USE
         )
 
     async def _is_same_engine(self) -> bool:
@@ -111,12 +110,3 @@ class Forgotten:
         if known is None:
             self._ledger.set_meta(_ENGINE, identity)
         return known in (None, identity)
-
-    def _named(self, name: str) -> NetworkRecord:
-        for record in self._candidates():
-            if name in (record.id, record.name) or (len(name) >= 4 and record.id.startswith(name)):
-                return record
-        raise KurierError(
-            Code.NOT_FOUND,
-            f"No Docker network {name} is known on this host: see `kurier network list`.",
-        )

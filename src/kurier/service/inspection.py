@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,7 +15,6 @@ from kurier.service.context import Context
 from kurier.service.outbox import JobKind
 from kurier.service.stock import Stock
 
-LOG = logging.getLogger(__name__)
 AT_ONCE = 50
 """Ports that one look may be at: their ids go into a URL."""
 _OWED = "Neutron does not know yet that its container is gone"
@@ -35,12 +33,12 @@ class Inspection:
 
         Two questions to Neutron for all of them. A port that a list lacks is asked for by itself.
         """
-        told = [port for port in ports if self._is_parked(port)][:AT_ONCE]
-        ids = tuple(port.port_id for port in told if port.port_id is not None)
-        if not ids:
+        made = [port for port in ports if port.port_id is not None]
+        told = [port for port in made if self._is_parked(port)][:AT_ONCE]
+        if not told:
             return
-        found = {one.id: one for one in await self._context.cloud.ports(PortFilter(ids=ids))}
-        led_to = await self._context.cloud.led_to(ids)
+        found = await self._seen(told)
+        led_to = await self._context.cloud.led_to(_ids(told))
         for port in told:
             if port.port_id is not None:
                 seen = found.get(port.port_id)
@@ -51,19 +49,25 @@ class Inspection:
         """Gives up every ready port that Neutron shows otherwise than it was made: what the ledger
         says may be older than what an earlier life told Neutron.
         """
-        ready = [port for port in self._stock.pooled() if port.stage is Stage.READY]
+        # One of an earlier release, which did not remember how it was made, the passes replace.
         waiting = [
-            port for port in ready if port.made is not None
-        ]  # else the next passes replace it
+            port
+            for port in self._stock.pooled()
+            if port.stage is Stage.READY and port.made is not None
+        ]
         for first in range(0, len(waiting), AT_ONCE):
             some = waiting[first : first + AT_ONCE]
-            ids = tuple(port.port_id for port in some if port.port_id is not None)
-            found = {one.id: one for one in await self._context.cloud.ports(PortFilter(ids=ids))}
+            found = await self._seen(some)
             for port in some:
-                current = self._ledger.port(port.id)
-                seen = found.get(port.port_id) if port.port_id is not None else None
-                if current == port and seen is not None and (fault := unlike(port, seen)):
+                seen = found.get(port.port_id)
+                fault = unlike(port, seen) if seen is not None else ""
+                if fault and self._ledger.port(port.id) == port:
                     self._stock.drop(port, fault)
+
+    async def _seen(self, ports: Sequence[PortRecord]) -> dict[PortId | None, Port]:
+        """These ports as one list of Neutron's shows them."""
+        found = await self._context.cloud.ports(PortFilter(ids=_ids(ports)))
+        return {port.id: port for port in found}
 
     def _is_parked(self, port: PortRecord) -> bool:
         job = self._ledger.job(JobKind.SETTLE, port.id)
@@ -86,3 +90,7 @@ class Inspection:
         else:
             self._ledger.put_port(replace(current, used=False, reason=""))
             self._stock.changed.set()
+
+
+def _ids(ports: Sequence[PortRecord]) -> tuple[PortId, ...]:
+    return tuple(port.port_id for port in ports if port.port_id is not None)

@@ -88,7 +88,7 @@ class Keeper:
         self.stock = stock
         self._growth = growth
         self._recycling = Recycling(context, stock)
-        self._inspection = Inspection(context, stock)
+        self.inspection = Inspection(context, stock)
         self._traffic = traffic
         self._arrival = arrival
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -245,11 +245,12 @@ class Keeper:
             or (port.stage is Stage.COOLING and self.stock.cooled_at(port) <= 0)
         ]
         if due and self._rest(network, "look ") is None:
-            work = lambda: self._inspected(network, due)  # noqa: E731
-            self._begin(f"look {network.id}", network, work, "look ")
+            self._begin(
+                f"look {network.id}", network, lambda: self._inspected(network, due), "look "
+            )
 
     async def _inspected(self, network: NetworkRecord, due: list[PortRecord]) -> None:
-        await self._inspection.look(due)
+        await self.inspection.look(due)
         if any(port.used for port in self.stock.pooled(network.id)):
             self._pause_pool(f"look {network.id}", "", Code.IN_USE, _LOOK_AGAIN)
 

@@ -6,13 +6,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from datetime import timedelta
 
 from kurier.model.errors import KurierError
 from kurier.model.ids import PortKey
 from kurier.model.port import Event, PortRecord, Stage
 from kurier.model.trouble import Kind, Trouble
-from kurier.model.upkeep import Snapshot, plan, trouble_of
+from kurier.model.upkeep import Snapshot, cut_off, trouble_of, unserved
 from kurier.model.wiring import plug_of
 from kurier.service.context import Context
 from kurier.service.stock import Stock
@@ -54,9 +53,8 @@ class Mending:
             at_work | self._stock.under_way,
             begun,
         )
-        seen = plan(snapshot, {}, timedelta.max)
-        self.plug_anew(seen.replug)
-        await self.restore(seen.restore)
+        self.plug_anew(unserved(snapshot))
+        await self.restore(cut_off(snapshot))
 
     def plug_anew(self, waiting: Iterable[PortKey]) -> None:
         """Ready ports that nobody may take before the keeper has plugged them again."""

@@ -17,23 +17,22 @@ from kurier.model.neutron import Port, PortChange, PortFilter
 from kurier.model.port import POOLED, PortAddress, PortRecord, Stage, is_unattached
 from kurier.model.records import NetworkRecord, SubnetRecord
 from kurier.service.context import Context
-from kurier.service.inspection import Inspection
+from kurier.service.keeper import Keeper
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.ports import Ports, before_of, requests_of
 from kurier.service.recycling import forget_flows
-from kurier.service.stock import Stock
 
 
 class NamedAddresses:
     """Keeps named addresses for the endpoints that follow."""
 
-    def __init__(self, context: Context, outbox: Outbox, stock: Stock, ports: Ports) -> None:
+    def __init__(self, context: Context, outbox: Outbox, keeper: Keeper, ports: Ports) -> None:
         self._context = context
         self._ledger = context.ledger
         self._outbox = outbox
-        self._stock = stock
+        self._stock = keeper.stock
         self._ports = ports
-        self._inspection = Inspection(context, stock)
+        self._inspection = keeper.inspection
 
     async def promise(
         self,

@@ -86,7 +86,7 @@ class Networks:
             if record is not None and record.state is NetworkState.ACTIVE:
                 if not self._was_given_up(ask):
                     return
-                self._schedule_removal(record)
+                self.schedule_removal(record)
             elif record is not None and record.state is NetworkState.CREATING:
                 self._undo_former(record)
             if record is not None:
@@ -138,10 +138,13 @@ class Networks:
         record = self._ledger.network(network_id)
         if record is None:
             record = NetworkRecord(network_id, NetworkState.REMOVING, self._context.clock.now())
-        await self._removed(record)
+        await self.remove(record)
 
-    async def _removed(self, record: NetworkRecord) -> None:
-        self._schedule_removal(record)
+    async def remove(self, record: NetworkRecord) -> None:
+        """Takes a network away, or has that go on where it takes long; IN_USE, in a sentence, where
+        it must be left standing.
+        """
+        self.schedule_removal(record)
         try:
             async with asyncio.timeout(_REMOVAL_PATIENCE):
                 await self._outbox.settle(JobKind.DROP_NETWORK, record.id)
@@ -157,17 +160,9 @@ class Networks:
         if left:
             raise KurierError(Code.IN_USE, left)
 
-    def leave_to_outbox(self, record: NetworkRecord) -> None:
-        """Has a network that the engine does not know taken away in the background."""
-        self._schedule_removal(record)
-
-    async def forget(self, record: NetworkRecord) -> None:
-        """Takes such a network away; IN_USE where it must be left standing, in a sentence."""
-        await self._removed(record)
-
     async def take_back(self, record: NetworkRecord) -> None:
         """Removes what was just made for a network, whatever else has its id."""
-        self._schedule_removal(record, why=_OWN)
+        self.schedule_removal(record, why=_OWN)
         await self._settle_undoing(record.id)
 
     def left_standing(self) -> dict[str, str]:
@@ -186,11 +181,11 @@ class Networks:
                 record.state is NetworkState.REMOVING
                 and self._ledger.job(JobKind.DROP_NETWORK, record.id) is None
             ):
-                self._schedule_removal(record)
+                self.schedule_removal(record)
 
     def _undo_former(self, record: NetworkRecord) -> None:
         """Takes away what a former life had begun to make."""
-        self._schedule_removal(record, why={**_OWN, UNANSWERED: "Kurier was stopped"})
+        self.schedule_removal(record, why={**_OWN, UNANSWERED: "Kurier was stopped"})
 
     async def _forget(self, job: Job) -> None:
         """Takes away a network whose range the engine gave back, if two whole lists of the engine's
@@ -206,11 +201,12 @@ class Networks:
             self._outbox.add(JobKind.FORGET_NETWORK, record.id, delay=_FORGETTING, **again)
             return
         LOG.warning("network %s is taken away: the engine does not know it any more", record.id)
-        self._schedule_removal(record)
+        self.schedule_removal(record)
 
-    def _schedule_removal(
+    def schedule_removal(
         self, record: NetworkRecord, *, delay: float = 0.0, why: Mapping[str, str] | None = None
     ) -> None:
+        """Has a network taken away in the background, `delay` seconds from now."""
         with self._ledger.transaction():
             self._ledger.put_network(replace(record, state=NetworkState.REMOVING))
             self._outbox.add(JobKind.DROP_NETWORK, record.id, delay=delay, **(why or {}))
@@ -226,7 +222,7 @@ class Networks:
             return
         cancelled = isinstance(error, asyncio.CancelledError)
         why = {**_OWN, **why_again(error)}
-        self._schedule_removal(record, delay=3.0 if cancelled else 0.0, why=why)
+        self.schedule_removal(record, delay=3.0 if cancelled else 0.0, why=why)
         if not cancelled:
             await self._settle_undoing(network_id)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kurier.model.errors import Code, KurierError
 from kurier.model.ids import PortKey
 from kurier.model.likeness import ready_tags, undressing
 from kurier.model.neutron import Kind
 from kurier.model.port import POOLED, PortRecord
+from kurier.service.absence import unless_gone
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind, Outbox
 from kurier.service.stock import Stock
@@ -30,11 +30,8 @@ class Parking:
         parked = self._ledger.port(key)
         if parked is None or parked.port_id is None or parked.stage not in POOLED:
             return
-        try:
-            port = await self._cloud.port(parked.port_id)
-        except KurierError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
+        port = await unless_gone(self._cloud.port(parked.port_id))
+        if port is None:
             self._stock.drop(parked, "it was deleted in Neutron")
             return
         change = undressing(parked, port)

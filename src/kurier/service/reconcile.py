@@ -15,7 +15,7 @@ from kurier.model.errors import Code, KurierError
 from kurier.model.ids import EndpointId, PortId, PortKey
 from kurier.model.likeness import lost_word
 from kurier.model.neutron import Port, PortFilter
-from kurier.model.port import IN_USE, POOLED, PortRecord, Stage
+from kurier.model.port import IN_USE, POOLED, PortRecord, Stage, user_of
 from kurier.model.trouble import Kind, Trouble
 from kurier.model.upkeep import Plan, Snapshot, Suspect, astray, orphans, plan, trouble_of
 from kurier.model.wiring import Plugged
@@ -180,9 +180,7 @@ class Reconciler:
         cut_off = await _asked("switch", self._hands.mending.restore(decided.restore)) or []
         gone = [await self._missed(key) for key in decided.miss]
         running = {
-            trouble_of(port, Kind.CUT_OFF, "").whom
-            for port in snapshot.known
-            if port.endpoint in (snapshot.living or ())
+            user_of(port) for port in snapshot.known if port.endpoint in (snapshot.living or ())
         }
         found = [one for one in (*cut_off, *gone) if one is not None and one.whom in running]
         return found + [await self._orphan(*one) for one in orphans(snapshot)]

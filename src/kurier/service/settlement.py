@@ -96,8 +96,9 @@ class Settlement:
     def _still_has(self, lease: PortRecord) -> bool:
         """Whether the endpoint has its port yet: a question may have taken its time."""
         current = self._ledger.port(lease.id)
-        leased = current is not None and current.stage is Stage.LEASED
-        return leased and current is not None and current.endpoint == lease.endpoint
+        if current is None or current.stage is not Stage.LEASED:
+            return False
+        return current.endpoint == lease.endpoint
 
     async def _expose(self, lease: PortRecord, port: Port) -> SecurityGroupId | None:
         """The group for exposed ports; without port security a port is open as it is."""

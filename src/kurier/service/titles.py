@@ -4,14 +4,27 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
-from kurier.model.errors import KurierError
+from kurier.model.errors import Code, KurierError
 from kurier.model.records import Job, NetworkRecord, NetworkState
 from kurier.service.context import Context
 from kurier.service.outbox import JobKind, Outbox
 
 LOG = logging.getLogger(__name__)
+
+
+def called(networks: Iterable[NetworkRecord], name: str, listed_by: str) -> NetworkRecord:
+    """The network that an operator means by an id, its beginning, or a name; NOT_FOUND, with the
+    command that lists them.
+    """
+    for record in networks:
+        if name in (record.id, record.name) or (len(name) >= 4 and record.id.startswith(name)):
+            return record
+    raise KurierError(
+        Code.NOT_FOUND, f"No Docker network {name} is known on this host: see `{listed_by}`."
+    )
 
 
 class Titles:
